@@ -1,0 +1,14 @@
+//! highwater
+pub mod clock;
+pub mod error;
+pub mod fingerprint;
+pub mod position;
+pub mod record;
+pub mod source;
+pub mod value;
+pub use error::{Error, ErrorKind, RetryStatus};
+pub use fingerprint::{Fingerprint, SealedFingerprint};
+pub use position::{Exact, Keyset, KeysetColumn, KeysetShape, Position};
+pub use record::{Metadata, Operation, RawRecord, RowChange, SourceDescriptor};
+pub use source::{BoxSource, Capabilities, Fetch, FetchRequest, Remaining, Source, Warning};
+pub use value::{Columns, DecodeError, FromRow, Row, Value};
