@@ -12,3 +12,7 @@ pub use position::{Exact, Keyset, KeysetColumn, KeysetShape, Position};
 pub use record::{Metadata, Operation, RawRecord, RowChange, SourceDescriptor};
 pub use source::{BoxSource, Capabilities, Fetch, FetchRequest, Remaining, Source, Warning};
 pub use value::{Columns, DecodeError, FromRow, Row, Value};
+pub mod handler;
+pub use handler::{Batch, Handler, HandlerError, IntoHandler, Invocation, PollContext, RawBatch, blocking};
+pub mod retry;
+pub use retry::{Retry, RetryPolicy};
