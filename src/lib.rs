@@ -1,4 +1,5 @@
 //! highwater
+pub mod checkpoint;
 pub mod clock;
 pub mod error;
 pub mod fingerprint;
@@ -6,6 +7,10 @@ pub mod position;
 pub mod record;
 pub mod source;
 pub mod value;
+pub use checkpoint::{
+    Acquired, BoxCheckpoints, CheckpointStore, Commit, HeldLease, LeaseKeeper, LeaseSettings, Leases,
+    ObjectCheckpoints, Operator, PollerName, StateDocument,
+};
 pub use error::{Error, ErrorKind, RetryStatus};
 pub use fingerprint::{Fingerprint, SealedFingerprint};
 pub use position::{Exact, Keyset, KeysetColumn, KeysetShape, Position};
