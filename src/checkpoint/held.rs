@@ -179,6 +179,11 @@ impl<C> LeaseKeeper<C> {
 }
 
 impl<C: CheckpointStore> LeaseKeeper<C> {
+    /// Frees the lease, as [`HeldLease::release`] does, when the delivery that had it was given up.
+    pub(crate) async fn release(&self) -> Result<(), Error> {
+        self.writer.write(Intention::Release).await
+    }
+
     /// Renews the lease whenever the last acknowledged write is a heartbeat's interval ago. Returns only when the
     /// lease is lost: failures of the store are retried up to the deadline.
     ///

@@ -12,6 +12,7 @@ use crate::position::Position;
 #[derive(Clone)]
 pub struct PollContext(Arc<ContextParts>);
 
+#[derive(Clone)]
 pub(crate) struct ContextParts {
     pub(crate) poller: Box<str>,
     pub(crate) source: Box<str>,
@@ -29,6 +30,14 @@ pub(crate) struct ContextParts {
 impl PollContext {
     pub(crate) fn new(parts: ContextParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// The context of another call with the same batch.
+    pub(crate) fn for_attempt(&self, attempt: u32) -> Self {
+        if attempt == self.0.attempt {
+            return self.clone();
+        }
+        Self(Arc::new(ContextParts { attempt, ..(*self.0).clone() }))
     }
 
     /// The poller's name.

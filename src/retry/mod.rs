@@ -1,6 +1,7 @@
 //! Trying again: how often, how long to wait, and which errors are worth it.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,7 +135,10 @@ impl Retry {
     /// # Cancel safety
     ///
     /// As safe as the operation: dropping the future drops the attempt or the wait that is under way.
-    pub async fn run<T>(&self, mut operation: impl AsyncFnMut(u32) -> Result<T, Error>) -> Result<T, Error> {
+    pub async fn run<T, F>(&self, mut operation: impl FnMut(u32) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let mut delays = self.policy.delays();
         let mut attempt = 1;
         loop {
@@ -165,9 +169,9 @@ mod tests {
     async fn attempts(policy: RetryPolicy, status: RetryStatus) -> u32 {
         let mut calls = 0;
         let outcome = Retry::new(policy)
-            .run(async |attempt| {
+            .run(|attempt| {
                 calls = attempt;
-                Err::<(), _>(Error::new(ErrorKind::Fetch, "down").with_retry_status(status))
+                std::future::ready(Err::<(), _>(Error::new(ErrorKind::Fetch, "down").with_retry_status(status)))
             })
             .await;
         assert!(outcome.is_err());

@@ -177,6 +177,12 @@ impl Fetch {
         Self { records, remaining, skipped_nulls: None }
     }
 
+    /// No records, and nothing after them.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::new(Vec::new(), Remaining::Nothing)
+    }
+
     /// Adds the number of rows that were left out for a NULL cursor, where the source counted them.
     #[must_use]
     pub fn with_skipped_nulls(mut self, rows: u64) -> Self {

@@ -1,0 +1,113 @@
+//! Deliveries: one batch, from rows to acknowledged.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+
+use crate::checkpoint::{CheckpointStore, Commit, HeldLease};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind};
+use crate::handler::{Handler, HandlerError, Invocation, PollContext, RawBatch};
+use crate::poller::settings::Settings;
+use crate::poller::step::LeaseAfter;
+
+/// How a batch gets from rows to acknowledged: the poller's third slot.
+///
+/// [`AtLeastOnce`] calls the handler and then writes the checkpoint.
+pub trait Delivery<C: CheckpointStore>: Send + Sync {
+    /// Hands the batch over and acknowledges it under the lease, which comes back unless it was released.
+    fn deliver(
+        &self,
+        lease: HeldLease<C>,
+        parcel: Parcel<'_>,
+    ) -> impl Future<Output = Result<Option<HeldLease<C>>, Error>>;
+}
+
+/// One batch with all that its delivery needs to know.
+#[derive(Debug)]
+pub struct Parcel<'a> {
+    pub(crate) batch: RawBatch,
+    pub(crate) context: PollContext,
+    pub(crate) lease: LeaseAfter,
+    pub(crate) settings: &'a Settings,
+}
+
+/// Calls the handler, then writes the checkpoint: a crash in between delivers the batch again.
+pub struct AtLeastOnce<H> {
+    handler: H,
+}
+
+impl<H> AtLeastOnce<H> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self { handler }
+    }
+}
+
+impl<H> fmt::Debug for AtLeastOnce<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AtLeastOnce")
+    }
+}
+
+/// A delivery after which nothing is left over.
+#[diagnostic::on_unimplemented(
+    message = "the handler returns a value, and nothing takes it",
+    label = "this handler's result goes nowhere",
+    note = "end the handler with `Ok(())`"
+)]
+pub trait GoesNowhere {}
+
+impl<H: Handler<Out = ()>> GoesNowhere for AtLeastOnce<H> {}
+
+impl<C: CheckpointStore, H: Handler> Delivery<C> for AtLeastOnce<H> {
+    async fn deliver(&self, mut lease: HeldLease<C>, parcel: Parcel<'_>) -> Result<Option<HeldLease<C>>, Error> {
+        let Parcel { batch, context, lease: after, settings } = parcel;
+        let rows = batch.records().len() as u64;
+        handle(&self.handler, batch, &context, settings).await?;
+        let Some(position) = context.candidate() else { return Ok(Some(lease)) };
+        let commit = Commit { position, batch_id: context.batch_id(), row_count: rows };
+        match after {
+            LeaseAfter::Release => lease.commit_and_release(commit).await.map(|()| None),
+            LeaseAfter::Keep => lease.commit(commit).await.map(|()| Some(lease)),
+        }
+    }
+}
+
+/// Calls the handler, again after errors where the settings say so.
+async fn handle<H: Handler>(
+    handler: &H,
+    batch: RawBatch,
+    context: &PollContext,
+    settings: &Settings,
+) -> Result<(), Error> {
+    let mut delays = settings.handler_retry.delays();
+    let mut next_delay = delays.next();
+    let mut attempt = 1;
+    let mut batch = Some(batch);
+    loop {
+        // The batch is copied only while another attempt may need it.
+        let this = match (&batch, next_delay) {
+            (Some(kept), Some(_)) => kept.attempt(attempt),
+            _ => batch.take().map(|last| if attempt == 1 { last } else { last.attempt(attempt) }).expect("kept"),
+        };
+        let Err(error) = call(handler, this, &context.for_attempt(attempt)).await else { return Ok(()) };
+        let error = error.into_error();
+        let retriable = error.kind() == ErrorKind::Handler && batch.is_some();
+        let Some(delay) = next_delay.filter(|_| retriable) else { return Err(error) };
+        tracing::warn!(attempt, ?delay, %error, "the handler is called again with the same batch");
+        settings.clock.sleep(delay).await;
+        attempt += 1;
+        next_delay = delays.next();
+    }
+}
+
+/// Calls the handler once; a panic is an error.
+async fn call<H: Handler>(handler: &H, batch: RawBatch, context: &PollContext) -> Result<(), HandlerError> {
+    let invocation = Invocation::new(context);
+    match AssertUnwindSafe(async { handler.handle(batch, invocation).await }).catch_unwind().await {
+        Ok(outcome) => outcome.map(drop),
+        Err(_) => Err(HandlerError::panicked()),
+    }
+}

@@ -1,0 +1,216 @@
+//! A tick under a lease: the one loop that reads, delivers and acknowledges.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::checkpoint::{CheckpointStore, HeldLease, LeaseKeeper};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind};
+use crate::handler::{ContextParts, PollContext, RawBatch};
+use crate::poller::delivery::{Delivery, Parcel};
+use crate::poller::guard::Stop;
+use crate::poller::report::TickReport;
+use crate::poller::step::{Action, Ending, Event, LeaseAfter, Prefetch, Step};
+use crate::poller::Poller;
+use crate::position::Position;
+use crate::record::BatchInfo;
+use crate::retry::Retry;
+use crate::source::{Fetch, FetchRequest, Source};
+
+/// The lease that this process holds, and the batch that was read ahead under it.
+pub(crate) struct Session<C> {
+    /// `None` while a delivery has it, and after it was released.
+    lease: Option<HeldLease<C>>,
+    keeper: LeaseKeeper<C>,
+    ahead: Option<Fetch>,
+}
+
+impl<C: CheckpointStore> Session<C> {
+    pub(crate) fn new(lease: HeldLease<C>) -> Self {
+        Self { keeper: lease.keeper(), lease: Some(lease), ahead: None }
+    }
+
+    pub(crate) fn keeper(&self) -> &LeaseKeeper<C> {
+        &self.keeper
+    }
+
+    pub(crate) fn lease(&self) -> Result<&HeldLease<C>, Error> {
+        self.lease.as_ref().ok_or_else(gone)
+    }
+
+    pub(crate) fn lease_mut(&mut self) -> Result<&mut HeldLease<C>, Error> {
+        self.lease.as_mut().ok_or_else(gone)
+    }
+
+    /// Gives the lease back, in a write of its own.
+    pub(crate) async fn release(&mut self) -> Result<(), Error> {
+        match self.lease.take() {
+            Some(lease) => lease.release().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::LostLease, "the lease was released already").during("deliver")
+}
+
+/// Gives the lease back after something else went wrong; that error is the one to report.
+pub(crate) async fn release_after_failure<C: CheckpointStore>(keeper: &LeaseKeeper<C>) {
+    if keeper.check().is_err() {
+        return;
+    }
+    if let Err(error) = keeper.release().await {
+        tracing::warn!(%error, "the lease could not be released; it expires by itself");
+    }
+}
+
+/// When a tick began, and under which id.
+struct Tick {
+    started: DateTime<Utc>,
+    invocation_id: Box<str>,
+}
+
+impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
+    /// One tick under a lease that is held.
+    pub(crate) async fn turn(
+        &self,
+        session: &mut Session<C>,
+        lease: LeaseAfter,
+        stop: &Stop,
+    ) -> Result<TickReport, Error> {
+        let tick = Tick { started: self.settings.clock.wall(), invocation_id: new_id() };
+        let mut step = Step::new(self.settings.plan(lease));
+        let mut report = TickReport::new();
+        let mut fetch = Fetch::nothing();
+        let mut action = step.on(Event::Held);
+        loop {
+            action = match action {
+                Action::Fetch => {
+                    let Some(fetched) = stop.at_once(self.next_fetch(session)).await else {
+                        return Ok(report.ended(Ending::More));
+                    };
+                    fetch = fetched?;
+                    report.fetched(&fetch);
+                    step.on(Event::Fetched { rows: fetch.records().len(), remaining: fetch.remaining() })
+                }
+                Action::Deliver { lease, prefetch } => {
+                    let rows = fetch.records().len();
+                    let batch = std::mem::replace(&mut fetch, Fetch::nothing());
+                    self.deliver(session, &tick, batch, (lease, prefetch), stop).await?;
+                    report.acknowledged(rows);
+                    step.on(Event::Acknowledged)
+                }
+                Action::DeliverEmpty => {
+                    let nothing = (LeaseAfter::Keep, Prefetch::Off);
+                    self.deliver(session, &tick, Fetch::nothing(), nothing, stop).await?;
+                    step.empty_delivered()
+                }
+                Action::Release(ending) => {
+                    session.release().await?;
+                    return Ok(report.ended(ending));
+                }
+                Action::End(ending) => return Ok(report.ended(ending)),
+            };
+        }
+    }
+
+    /// Hands one batch over, and reads the next beside it.
+    async fn deliver(
+        &self,
+        session: &mut Session<C>,
+        tick: &Tick,
+        fetch: Fetch,
+        (after, prefetch): (LeaseAfter, Prefetch),
+        stop: &Stop,
+    ) -> Result<(), Error> {
+        let lease = session.lease.take().ok_or_else(gone)?;
+        let cancellation = CancellationToken::new();
+        let _cancelled_at_the_end = cancellation.clone().drop_guard();
+        let (batch, context) = self.parcel(&lease, tick, fetch, cancellation);
+        let candidate = context.candidate().cloned();
+        let parcel = Parcel { batch, context, lease: after, settings: &self.settings };
+        let ahead = async {
+            let wanted = prefetch == Prefetch::On && self.settings.prefetch == Prefetch::On;
+            match &candidate {
+                // An error comes again, and is reported, when the batch is asked for in its turn.
+                Some(position) if wanted => Ok(self.fetch_once(Some(position)).await.ok()),
+                _ => Ok(None),
+            }
+        };
+        let both = async { tokio::try_join!(self.delivery.deliver(lease, parcel), ahead) };
+        let Some(delivered) = stop.after_grace(both).await else {
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "the handler was still running when the grace of the shutdown had passed; its batch comes again",
+            )
+            .during("handle"));
+        };
+        (session.lease, session.ahead) = delivered?;
+        Ok(())
+    }
+
+    fn parcel(
+        &self,
+        lease: &HeldLease<C>,
+        tick: &Tick,
+        fetch: Fetch,
+        cancellation: CancellationToken,
+    ) -> (RawBatch, PollContext) {
+        let records = fetch.into_records();
+        let batch_id = new_id();
+        let context = ContextParts {
+            poller: self.name.as_str().into(),
+            source: self.source.name().into(),
+            invocation_id: tick.invocation_id.clone(),
+            batch_id: batch_id.clone(),
+            lease_owner: lease.owner_id().into(),
+            fencing_token: lease.fencing_token(),
+            checkpoint: lease.checkpoint().cloned(),
+            candidate: records.last().map(|record| record.position.clone()),
+            tick_started: tick.started,
+            attempt: 1,
+            cancellation,
+        };
+        (self.batch(lease, records, batch_id), PollContext::new(context))
+    }
+}
+
+impl<S: Source, C: CheckpointStore, D> Poller<S, C, D> {
+    pub(crate) fn batch(
+        &self,
+        lease: &HeldLease<C>,
+        records: Vec<crate::record::RawRecord>,
+        batch_id: Box<str>,
+    ) -> RawBatch {
+        let info = BatchInfo {
+            source: Arc::clone(self.source.descriptor()),
+            stream_id: lease.stream_id().into(),
+            batch_id,
+            fetched_at: self.settings.clock.wall(),
+            attempt: 1,
+        };
+        RawBatch::new(records, info)
+    }
+
+    /// What was read ahead, or a fetch with retries.
+    pub(crate) async fn next_fetch(&self, session: &mut Session<C>) -> Result<Fetch, Error> {
+        if let Some(ahead) = session.ahead.take() {
+            return Ok(ahead);
+        }
+        let after = session.lease()?.checkpoint().cloned();
+        let retry = Retry::new(self.settings.fetch_retry.clone()).clock(Arc::clone(&self.settings.clock));
+        retry.run(|_| self.fetch_once(after.as_ref())).await
+    }
+
+    async fn fetch_once(&self, after: Option<&Position>) -> Result<Fetch, Error> {
+        self.source.fetch(FetchRequest::new(after, self.settings.limit())).await
+    }
+}
+
+pub(crate) fn new_id() -> Box<str> {
+    Uuid::new_v4().simple().to_string().into()
+}

@@ -1,0 +1,9 @@
+use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+
+fn main() {
+    let db: Database<Sqlite> = todo!();
+    let _ = Poller::builder("orders")
+        .source(db.table("orders").cursor("updated_at").key(["id"]))
+        .checkpoints(ObjectCheckpoints::memory())
+        .build();
+}

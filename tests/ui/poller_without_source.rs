@@ -1,0 +1,8 @@
+use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+
+fn main() {
+    let _ = Poller::builder("orders")
+        .checkpoints(ObjectCheckpoints::memory())
+        .handler(async |_: Batch<Row>| Ok(()))
+        .build();
+}

@@ -1,0 +1,8 @@
+use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+
+fn main() {
+    let db: Database<Sqlite> = todo!();
+    let _ = Poller::builder("orders")
+        .source(db.table("orders").cursor("updated_at").key(["id"]))
+        .source(db.table("users").cursor("updated_at").key(["id"]));
+}
