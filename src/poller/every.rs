@@ -78,7 +78,7 @@ where
         let Self { poller, interval, grace, shutdown } = self;
         let stop = Stop::new(grace, Arc::clone(&poller.settings.clock));
         let service = Service { poller, interval, stop: &stop };
-        stop.when(shutdown, service.run()).await.map_err(|error| poller.named(error))
+        stop.when(shutdown, Box::pin(service.run())).await.map_err(|error| poller.named(error))
     }
 }
 

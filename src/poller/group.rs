@@ -44,7 +44,7 @@ where
 {
     async fn run_until(self, stop: Shutdown) -> Result<RunReport, Error> {
         let signal = stop.0.clone().cancelled_owned();
-        stop.ends_with(self.with_graceful_shutdown(signal).run()).await
+        stop.ends_with(Box::pin(self.with_graceful_shutdown(signal).run())).await
     }
 }
 

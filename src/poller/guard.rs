@@ -23,9 +23,10 @@ pub(crate) async fn while_held<C, T>(
 where
     C: CheckpointStore,
 {
-    let mut keep = pin!(keeper.keep());
+    // On the heap: these are large, and a future that holds them is moved before it is polled.
+    let mut keep = Box::pin(keeper.keep());
     let mut expired = pin!(keeper.expired());
-    let mut work = pin!(work);
+    let mut work = Box::pin(work);
     poll_fn(|cx| {
         if let Err(lost) = keeper.check() {
             return Poll::Ready(Err(lost));

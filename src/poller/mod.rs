@@ -133,7 +133,7 @@ impl<S: Source, C: CheckpointStore, D> Poller<S, C, D> {
 
     async fn acquire(&self) -> Result<Result<Session<C>, HeldBy>, Error> {
         let leases = self.start().await?;
-        match leases.acquire(self.source.descriptor()).await.map_err(|error| self.named(error))? {
+        match Box::pin(leases.acquire(self.source.descriptor())).await.map_err(|error| self.named(error))? {
             Acquired::Held(lease) => Ok(Ok(Session::new(lease))),
             Acquired::HeldElsewhere(by) => Ok(Err(by)),
         }

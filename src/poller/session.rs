@@ -48,7 +48,7 @@ impl<C: CheckpointStore> Session<C> {
     /// Gives the lease back, in a write of its own.
     pub(crate) async fn release(&mut self) -> Result<(), Error> {
         match self.lease.take() {
-            Some(lease) => lease.release().await,
+            Some(lease) => Box::pin(lease.release()).await,
             None => Ok(()),
         }
     }
@@ -63,7 +63,7 @@ pub(crate) async fn release_after_failure<C: CheckpointStore>(keeper: &LeaseKeep
     if keeper.check().is_err() {
         return;
     }
-    if let Err(error) = keeper.release().await {
+    if let Err(error) = Box::pin(keeper.release()).await {
         tracing::warn!(%error, "the lease could not be released; it expires by itself");
     }
 }
@@ -90,7 +90,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
         loop {
             action = match action {
                 Action::Fetch => {
-                    let Some(fetched) = stop.at_once(self.next_fetch(session)).await else {
+                    let Some(fetched) = stop.at_once(Box::pin(self.next_fetch(session))).await else {
                         return Ok(report.ended(Ending::More));
                     };
                     fetch = fetched?;
@@ -141,7 +141,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
                 _ => Ok(None),
             }
         };
-        let both = async { tokio::try_join!(self.delivery.deliver(lease, parcel), ahead) };
+        let both = Box::pin(async { tokio::try_join!(self.delivery.deliver(lease, parcel), ahead) });
         let Some(delivered) = stop.after_grace(both).await else {
             return Err(Error::new(
                 ErrorKind::Cancelled,
