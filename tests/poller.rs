@@ -468,7 +468,7 @@ async fn settings_that_can_not_work_fail_at_start_up_and_say_how_to_mend_them() 
     let cases = [
         (builder!(source, store, clock).batch_size(0), "batch_size is 0"),
         (builder!(source, store, clock).max_batches_per_tick(0), "max_batches_per_tick is 0"),
-        (builder!(source, store, clock).lease_ttl(Duration::from_secs(1)), "lease_ttl"),
+        (builder!(source, store, clock).lease_ttl(Duration::from_secs(1)), "lease TTL"),
     ];
     for (builder, sentence) in cases {
         let poller = builder.handler(async |_: Batch| Ok(())).build();
