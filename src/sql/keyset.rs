@@ -1,0 +1,247 @@
+//! Reading in keyset order: the one statement behind every fetch.
+
+use sea_query::{Alias, Asterisk, Expr, ExprTrait as _, Func, Order, Query, SelectStatement, UnionType, Value};
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Relation {
+    /// A table or view, in a schema or in the default one.
+    Table { schema: Option<Box<str>>, name: Box<str> },
+    /// A statement, wrapped as a subquery.
+    Select(Box<SelectStatement>),
+    /// A query's text in parentheses, wrapped as a subquery.
+    Text(Expr),
+}
+
+/// What a wrapped query is called.
+const QUERY: &str = "q";
+
+impl Relation {
+    /// The column, qualified: never an alias of the projection, never a string literal by mistake.
+    pub(crate) fn column(&self, name: &str) -> Expr {
+        let table = match self {
+            Self::Table { name, .. } => &**name,
+            Self::Select(_) | Self::Text(_) => QUERY,
+        };
+        Expr::col((Alias::new(table), Alias::new(name)))
+    }
+
+    /// A SELECT of nothing yet from here.
+    pub(crate) fn select(&self) -> SelectStatement {
+        let mut select = Query::select();
+        match self {
+            Self::Table { schema: Some(schema), name } => select.from((Alias::new(&**schema), Alias::new(&**name))),
+            Self::Table { schema: None, name } => select.from(Alias::new(&**name)),
+            Self::Select(query) => select.from_subquery((**query).clone(), Alias::new(QUERY)),
+            // The text has its parentheses; a function without a name puts an alias to it.
+            Self::Text(text) => select.from_function(Func::cust("").arg(text.clone()), Alias::new(QUERY)),
+        };
+        select
+    }
+}
+
+/// How "strictly after a position" is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seek {
+    /// `(u, k) > (?, ?)`.
+    RowValue,
+    /// `u = ? AND k > ?`, then `u > ?`: where the tiebreaker is SQLite's rowid, a row value seeks on `u` alone and
+    /// walks its ties.
+    TwoSteps,
+}
+
+/// A column that says something about the row instead of being part of it; they come last, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    /// Whether the row is older than the lag.
+    pub(crate) ripe: bool,
+    /// Which of the two steps found it.
+    pub(crate) step: bool,
+    /// Whether its position is that of the row before.
+    pub(crate) repeated: bool,
+}
+
+/// A statement for every fetch of one shape: only position and limit differ.
+#[derive(Clone, Debug)]
+pub(crate) struct Keyset {
+    pub(crate) relation: Relation,
+    /// What is selected, in order.
+    pub(crate) columns: Vec<Box<str>>,
+    /// The position's columns, without repeats.
+    pub(crate) order: Vec<Box<str>>,
+    /// What users ask for, as one operand.
+    pub(crate) filter: Option<Expr>,
+    /// Whether the cursor can be NULL.
+    pub(crate) nullable_cursor: bool,
+    pub(crate) ripe: Option<Expr>,
+    pub(crate) seek: Seek,
+    /// Whether nothing in the catalogue says that positions are unique.
+    pub(crate) check_repeats: bool,
+}
+
+impl Keyset {
+    /// The rows after a position, or the first ones, at most `limit`.
+    pub(crate) fn statement(&self, after: Option<&[Value]>, limit: u64) -> SelectStatement {
+        match after {
+            Some(after) if self.flags(true).step => self.two_steps(after, limit),
+            Some(after) => self.checked(self.ordered(limit, self.order.len(), self.after(after))),
+            None => {
+                let condition = self.nullable_cursor.then(|| self.column(0).is_not_null());
+                self.checked(self.ordered(limit, self.order.len(), condition))
+            }
+        }
+    }
+
+    /// The flags of the statement's rows.
+    pub(crate) fn flags(&self, after: bool) -> Flags {
+        Flags {
+            ripe: self.ripe.is_some(),
+            step: after && self.seek == Seek::TwoSteps && self.order.len() == 2 && !self.check_repeats,
+            repeated: self.check_repeats,
+        }
+    }
+
+    /// Whether a row that the filter lets through has NULL for its cursor: 1 or 0.
+    pub(crate) fn null_cursor_probe(&self) -> SelectStatement {
+        let mut inner = self.relation.select();
+        inner.expr(Expr::val(1)).and_where(self.column(0).is_null()).and_where_option(self.filter.clone()).limit(1);
+        Query::select().expr(Expr::exists(inner)).take()
+    }
+
+    /// How many rows that the filter lets through have NULL for their cursor.
+    pub(crate) fn null_cursor_count(&self) -> SelectStatement {
+        let mut select = self.relation.select();
+        select.expr(Func::count(Expr::col(Asterisk)));
+        select.and_where(self.column(0).is_null()).and_where_option(self.filter.clone()).take()
+    }
+
+    fn column(&self, index: usize) -> Expr {
+        self.relation.column(&self.order[index])
+    }
+
+    fn after(&self, after: &[Value]) -> Option<Expr> {
+        let columns = (0..self.order.len()).map(|index| self.column(index));
+        let values = after.iter().cloned().map(Expr::val);
+        Some(match after {
+            [_] => self.column(0).gt(after[0].clone()),
+            _ => Expr::tuple(columns).gt(Expr::tuple(values)),
+        })
+    }
+
+    /// `SELECT columns, flags FROM relation WHERE condition AND filter ORDER BY the last `ordered` columns LIMIT`.
+    fn ordered(&self, limit: u64, ordered: usize, condition: Option<Expr>) -> SelectStatement {
+        let mut select = self.relation.select();
+        for (index, name) in self.columns.iter().enumerate() {
+            select.expr_as(self.relation.column(name), Alias::new(format!("c{index}")));
+        }
+        if let Some(ripe) = &self.ripe {
+            select.expr_as(ripe.clone(), Alias::new(RIPE));
+        }
+        select.and_where_option(condition).and_where_option(self.filter.clone());
+        for index in self.order.len() - ordered..self.order.len() {
+            select.order_by_expr(self.column(index), Order::Asc);
+        }
+        select.limit(limit).take()
+    }
+
+    fn two_steps(&self, after: &[Value], limit: u64) -> SelectStatement {
+        let (cursor, key) = (self.column(0), self.column(1));
+        let ties = cursor.clone().eq(after[0].clone()).and(key.gt(after[1].clone()));
+        let step = |number: i64, mut select: SelectStatement| {
+            select.expr_as(Expr::cust(number.to_string()), Alias::new(STEP));
+            Query::select().column(Asterisk).from_subquery(select, Alias::new(format!("step{number}"))).take()
+        };
+        let mut first = step(1, self.ordered(limit, 1, Some(ties)));
+        let second = step(2, self.ordered(limit, 2, Some(cursor.gt(after[0].clone()))));
+        first.union(UnionType::All, second).limit(limit).take()
+    }
+
+    /// Adds the flag by which the database says that a row repeats the position of the row before.
+    fn checked(&self, inner: SelectStatement) -> SelectStatement {
+        if !self.check_repeats {
+            return inner;
+        }
+        let column = |alias: &str| Expr::col((Alias::new("p"), Alias::new(alias)));
+        let mut select = Query::select();
+        for index in 0..self.columns.len() {
+            select.expr(column(&format!("c{index}")));
+        }
+        if self.ripe.is_some() {
+            select.expr(column(RIPE));
+        }
+        let compared: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
+        // The window stands in each call: sea-query writes a named one where SQLite wants none.
+        let before = format!("LAG(?) OVER (ORDER BY {})", vec!["?"; compared.len()].join(", "));
+        let equal = |here: &Expr| {
+            let pieces = std::iter::once(here).chain(&compared).cloned();
+            here.clone().eq(Expr::cust_with_exprs(before.clone(), pieces))
+        };
+        let same = compared.iter().map(equal).reduce(Expr::and);
+        for column in &compared {
+            select.order_by_expr(column.clone(), Order::Asc);
+        }
+        select.exprs(same).from_subquery(inner, Alias::new("p")).take()
+    }
+
+    /// What a selected column is called inside the statement.
+    fn alias(&self, name: &str) -> String {
+        let place = self.columns.iter().position(|column| **column == *name);
+        format!("c{}", place.unwrap_or_default())
+    }
+}
+
+const RIPE: &str = "ripe";
+const STEP: &str = "step";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::dialect::Dialect;
+
+    fn orders() -> Keyset {
+        Keyset {
+            relation: Relation::Table { schema: None, name: "orders".into() },
+            columns: vec!["id".into(), "u".into()],
+            order: vec!["u".into(), "id".into()],
+            filter: None,
+            nullable_cursor: true,
+            ripe: None,
+            seek: Seek::RowValue,
+            check_repeats: false,
+        }
+    }
+
+    fn sql(keyset: &Keyset, after: bool) -> String {
+        let values = [Value::from(1), Value::from(2)];
+        Dialect::Sqlite.render(&keyset.statement(after.then_some(&values), 3)).unwrap().0
+    }
+
+    const SELECT: &str = r#"SELECT "orders"."id" AS "c0", "orders"."u" AS "c1" FROM "orders""#;
+    const ORDER: &str = r#"ORDER BY "orders"."u" ASC, "orders"."id" ASC LIMIT ?"#;
+
+    #[test]
+    fn columns_are_qualified_and_compared_as_a_row() {
+        let expected = format!(r#"{SELECT} WHERE ("orders"."u", "orders"."id") > (?, ?) {ORDER}"#);
+        assert_eq!(sql(&orders(), true), expected);
+        assert_eq!(sql(&orders(), false), format!(r#"{SELECT} WHERE "orders"."u" IS NOT NULL {ORDER}"#));
+    }
+
+    #[test]
+    fn two_steps_are_one_statement() {
+        let keyset = Keyset { seek: Seek::TwoSteps, ..orders() };
+        let select = SELECT.replace(" FROM", r#", 1 AS "step" FROM"#);
+        let second = select.replace("1 AS", "2 AS");
+        let expected = format!(
+            concat!(
+                r#"SELECT * FROM ({select} WHERE "orders"."u" = ? AND "orders"."id" > ? "#,
+                r#"ORDER BY "orders"."id" ASC LIMIT ?) AS "step1" UNION ALL SELECT * FROM ({second} WHERE "#,
+                r#""orders"."u" > ? {order}) AS "step2" LIMIT ?"#
+            ),
+            select = select,
+            second = second,
+            order = ORDER
+        );
+        assert_eq!(sql(&keyset, true), expected);
+        assert_eq!(sql(&keyset, false), sql(&orders(), false));
+    }
+}
