@@ -11,8 +11,7 @@ use highwater::{Batch, Database, Ending, ObjectCheckpoints, Poller, Sqlite};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/cron".to_owned()));
     std::fs::create_dir_all(&folder)?;
-    let db =
-        Database::<Sqlite>::connect(&format!("sqlite://{}?mode=rwc", folder.join("shop.db").display())).await?;
+    let db = Database::<Sqlite>::connect(&format!("sqlite://{}?mode=rwc", folder.join("shop.db").display())).await?;
     db.execute("CREATE TABLE IF NOT EXISTS visits (id INTEGER PRIMARY KEY, at TEXT NOT NULL)").await?;
     db.execute("INSERT INTO visits (at) VALUES (CURRENT_TIMESTAMP)").await?;
 

@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut timer = tokio::time::interval(Duration::from_millis(20));
     for round in 1..=3 {
         timer.tick().await;
-        db.execute(&format!("INSERT INTO jobs (title) SELECT 'job of round {round}' FROM (VALUES (1), (2), (3))")).await?;
+        db.execute(&format!("INSERT INTO jobs (title) SELECT 'job of round {round}' FROM (VALUES (1), (2), (3))"))
+            .await?;
         let report = poller.tick().await?;
         println!("round {round}: {} rows in {} batches", report.rows(), report.batches());
         assert_eq!((report.rows(), report.ending()), (3, Ending::Drained));

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("checkpoint", &["error", "clock", "position", "fingerprint", "record", "telemetry"]),
     ("handler", &["error", "value", "position", "record"]),
     ("db", &["error", "value", "position", "record", "fingerprint", "url", "sql", "source", "telemetry"]),
-    ("sources", &["error", "value", "position", "record", "fingerprint", "sql", "source", "db", "telemetry"]),
+    ("sources", &["error", "value", "position", "record", "fingerprint", "clock", "sql", "source", "db", "telemetry"]),
     (
         "poller",
         &["error", "value", "position", "record", "source", "checkpoint", "handler", "retry", "clock", "telemetry"],

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater::{
-    Batch, Ending, EmptyBatches, ErrorKind, HandlerError, PollContext, Poller, Pollers, Prefetch, RetryPolicy,
+    Batch, EmptyBatches, Ending, ErrorKind, HandlerError, PollContext, Poller, Pollers, Prefetch, RetryPolicy,
     RetryStatus, Row, blocking,
 };
 use support::{Counted, Numbers, PausedClock};
@@ -166,10 +166,15 @@ async fn a_panic_is_a_failed_batch_and_the_lease_is_released() {
     });
     assert_eq!(panicking.tick().await.unwrap_err().kind(), ErrorKind::Handler);
     assert_eq!(panicking.tick().await.unwrap_err().kind(), ErrorKind::Handler, "not held elsewhere");
-    let thread = poller!(source, store, clock, blocking(|batch: Batch<Row>, _: &PollContext| {
-        assert!(batch.is_empty(), "boom");
-        Ok(())
-    }));
+    let thread = poller!(
+        source,
+        store,
+        clock,
+        blocking(|batch: Batch<Row>, _: &PollContext| {
+            assert!(batch.is_empty(), "boom");
+            Ok(())
+        })
+    );
     assert_eq!(thread.tick().await.unwrap_err().kind(), ErrorKind::Handler);
 }
 

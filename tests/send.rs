@@ -30,9 +30,7 @@ macro_rules! check {
         drop(assert_send(poller.tick()));
         drop(assert_send(poller.validate()));
         drop(assert_send(poller.every(Duration::from_secs(1)).run()));
-        drop(assert_send(
-            poller.every(Duration::from_secs(1)).with_graceful_shutdown(std::future::pending()).run(),
-        ));
+        drop(assert_send(poller.every(Duration::from_secs(1)).with_graceful_shutdown(std::future::pending()).run()));
         drop(assert_send(
             Pollers::new()
                 .with(poller.every(Duration::from_secs(1)))

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::TryStreamExt;
 use highwater::{
-    Batch, Database, Ending, Exact, Fetch, FetchRequest, Keyset, ObjectCheckpoints, Poller, Position, Row, Source, Sqlite,
+    Batch, Database, Ending, Exact, Fetch, FetchRequest, Keyset, ObjectCheckpoints, Poller, Position, Row, Source,
+    Sqlite,
 };
 use serde::Deserialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -35,8 +36,7 @@ pub struct Shop {
 impl Shop {
     pub async fn with_rows(rows: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options =
-            SqliteConnectOptions::new().filename(folder.path().join("shop.db")).create_if_missing(true);
+        let options = SqliteConnectOptions::new().filename(folder.path().join("shop.db")).create_if_missing(true);
         let pool = SqlitePool::connect_with(options).await.unwrap();
         for statement in [
             "PRAGMA journal_mode = WAL",
@@ -121,8 +121,7 @@ pub async fn raw_drain(pool: &SqlitePool, batch_size: u32) -> u64 {
     }
 }
 
-fn source(pool: &SqlitePool) -> impl Source + use<>
-{
+fn source(pool: &SqlitePool) -> impl Source + use<> {
     Database::<Sqlite>::from_pool(pool.clone()).table("orders").columns(COLUMNS).cursor("updated_at").key(["id"])
 }
 
@@ -169,7 +168,6 @@ fn fresh_state(shop: &Shop) -> ObjectCheckpoints {
     let _ = std::fs::remove_dir_all(&folder);
     ObjectCheckpoints::local(folder).unwrap()
 }
-
 
 /// The place of a row; the beginning for row 0.
 pub async fn place_of(pool: &SqlitePool, id: u64) -> Place {

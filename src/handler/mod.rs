@@ -146,7 +146,7 @@ impl HandlerError {
     pub(crate) fn into_error(self) -> Error {
         match self.0 {
             Cause::Decode(error) => {
-                let named = Error::new(ErrorKind::Serialization, error.to_string()).during("decode");
+                let named = Error::new(ErrorKind::Serialization, error.sentence()).during("decode");
                 match error.column() {
                     Some(column) => named.with_column(column),
                     None => named,

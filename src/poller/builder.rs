@@ -7,71 +7,16 @@ use std::time::Duration;
 use crate::checkpoint::CheckpointStore;
 use crate::clock::Clock;
 use crate::handler::IntoHandler;
+use crate::poller::core::Core;
 use crate::poller::delivery::{AtLeastOnce, GoesNowhere};
+use crate::poller::follow::Poller;
 use crate::poller::pull::Puller;
 use crate::poller::settings::{OnPoison, Settings};
+use crate::poller::slots::{Free, HasHandler, HasSource, HasStore, NeedsHandler, NeedsSource, NeedsStore};
 use crate::poller::step::{EmptyBatches, Prefetch};
-use crate::poller::{Delivery, Poller};
 use crate::retry::RetryPolicy;
 use crate::source::Source;
 use crate::value::FromRow;
-
-/// Shows that a poller has no source yet.
-#[derive(Clone, Copy, Debug)]
-pub struct NeedsSource;
-
-/// Shows that a poller has no checkpoint store yet.
-#[derive(Clone, Copy, Debug)]
-pub struct NeedsStore;
-
-/// Shows that a poller has no handler yet.
-#[derive(Clone, Copy, Debug)]
-pub struct NeedsHandler;
-
-/// A builder's source slot that is filled.
-#[diagnostic::on_unimplemented(
-    message = "this poller has no source",
-    label = "no source",
-    note = "add `.source(db.table(\"orders\").cursor(\"updated_at\").key([\"id\"]))`, or any other `Source`"
-)]
-pub trait HasSource: Source {}
-
-#[diagnostic::do_not_recommend]
-impl<S: Source> HasSource for S {}
-
-/// A builder's store slot that is filled.
-#[diagnostic::on_unimplemented(
-    message = "this poller has no checkpoint store",
-    label = "no checkpoint store",
-    note = "add `.checkpoints(ObjectCheckpoints::from_url(\"file:///var/lib/shop/state\")?)`, or any other `CheckpointStore`"
-)]
-pub trait HasStore: CheckpointStore {}
-
-#[diagnostic::do_not_recommend]
-impl<C: CheckpointStore> HasStore for C {}
-
-/// A builder's handler slot that is filled.
-#[diagnostic::on_unimplemented(
-    message = "this poller has no handler",
-    label = "no handler",
-    note = "add `.handler(async |batch: Batch<Row>| {{ .. Ok(()) }})`, or pull batches with `.pull::<Row>()`"
-)]
-pub trait HasHandler<C: CheckpointStore>: Delivery<C> {}
-
-#[diagnostic::do_not_recommend]
-impl<C: CheckpointStore, D: Delivery<C>> HasHandler<C> for D {}
-
-/// A slot that is still free.
-#[diagnostic::on_unimplemented(
-    message = "this part of the poller is set already",
-    label = "set twice",
-    note = "a poller has one source, one checkpoint store and one handler; run several pollers by `Pollers`"
-)]
-pub trait Free {}
-
-impl Free for NeedsSource {}
-impl Free for NeedsStore {}
-impl Free for NeedsHandler {}
 
 /// Gathers a poller's parts; made by [`Poller::builder`].
 ///
@@ -87,8 +32,17 @@ pub struct PollerBuilder<S = NeedsSource, C = NeedsStore, D = NeedsHandler> {
 }
 
 impl PollerBuilder {
-    pub(crate) fn new(name: String) -> Self {
+    fn new(name: String) -> Self {
         Self { name, source: NeedsSource, store: NeedsStore, delivery: NeedsHandler, settings: Settings::new() }
+    }
+}
+
+impl Poller<(), (), ()> {
+    /// Starts a poller; the name is that of its checkpoint.
+    ///
+    /// A name is made of letters, digits, `.`, `_` and `-`, at most 128, and doesn't begin with a dot.
+    pub fn builder(name: impl Into<String>) -> PollerBuilder {
+        PollerBuilder::new(name.into())
     }
 }
 
@@ -195,7 +149,7 @@ impl<S, C, D> PollerBuilder<S, C, D> {
         C: HasStore,
         D: HasHandler<C> + GoesNowhere,
     {
-        Poller::new(self.name, self.source, self.store, self.delivery, self.settings)
+        Poller::new(Core::new(self.name, self.source, self.store, self.settings), self.delivery)
     }
 
     /// The pull form, for programs that own the loop: batches are asked for and acknowledged one by one.
@@ -206,12 +160,15 @@ impl<S, C, D> PollerBuilder<S, C, D> {
         C: HasStore + 'static,
         D: Free,
     {
-        Puller::new(Poller::new(self.name, self.source, self.store, NeedsHandler, self.settings))
+        Puller::new(Core::new(self.name, self.source, self.store, self.settings))
     }
 }
 
 impl<S, C, D> fmt::Debug for PollerBuilder<S, C, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PollerBuilder").field("name", &self.name).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("PollerBuilder")
+            .field("name", &self.name)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -52,14 +52,19 @@ impl<H> fmt::Debug for AtLeastOnce<H> {
 }
 
 /// A delivery after which nothing is left over.
+pub trait GoesNowhere {}
+
+impl<H: Handler> GoesNowhere for AtLeastOnce<H> where H::Out: Nothing {}
+
+/// The result of a handler whose effects are its own: `()`.
 #[diagnostic::on_unimplemented(
-    message = "the handler returns a value, and nothing takes it",
+    message = "the handler returns `{Self}`, and nothing takes it",
     label = "this handler's result goes nowhere",
     note = "end the handler with `Ok(())`"
 )]
-pub trait GoesNowhere {}
+pub trait Nothing {}
 
-impl<H: Handler<Out = ()>> GoesNowhere for AtLeastOnce<H> {}
+impl Nothing for () {}
 
 impl<C: CheckpointStore, H: Handler> Delivery<C> for AtLeastOnce<H> {
     async fn deliver(&self, mut lease: HeldLease<C>, parcel: Parcel<'_>) -> Result<Option<HeldLease<C>>, Error> {

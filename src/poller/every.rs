@@ -8,26 +8,27 @@ use std::time::Duration;
 use crate::checkpoint::{CheckpointStore, HeldBy};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
+use crate::poller::core::Core;
 use crate::poller::delivery::Delivery;
 use crate::poller::guard::{Stop, while_held};
 use crate::poller::report::RunReport;
-use crate::poller::session::{Session, release_after_failure};
+use crate::poller::session::{Session, Turn, release_after_failure};
 use crate::poller::step::{Ending, LeaseAfter};
-use crate::poller::Poller;
 use crate::source::Source;
 
-/// A poller's long run; made by [`Poller::every`], started by [`run`](Self::run).
+/// A poller's long run; made by [`Poller::every`](crate::Poller::every), started by [`run`](Self::run).
 #[must_use = "nothing runs until `.run().await`"]
 pub struct Every<'a, S, C, D, F = Pending<()>> {
-    poller: &'a Poller<S, C, D>,
+    core: &'a Core<S, C>,
+    delivery: &'a D,
     interval: Duration,
     grace: Duration,
     shutdown: F,
 }
 
 impl<'a, S, C, D> Every<'a, S, C, D> {
-    pub(crate) fn new(poller: &'a Poller<S, C, D>, interval: Duration) -> Self {
-        Self { poller, interval, grace: DEFAULT_GRACE, shutdown: pending() }
+    pub(crate) fn new(core: &'a Core<S, C>, delivery: &'a D, interval: Duration) -> Self {
+        Self { core, delivery, interval, grace: DEFAULT_GRACE, shutdown: pending() }
     }
 }
 
@@ -38,8 +39,8 @@ impl<'a, S, C, D, F> Every<'a, S, C, D, F> {
     /// Stops when `signal` completes: the running batch is finished and acknowledged within the
     /// [grace](Self::grace), then the lease is released.
     pub fn with_graceful_shutdown<G: Future<Output = ()>>(self, signal: G) -> Every<'a, S, C, D, G> {
-        let Self { poller, interval, grace, .. } = self;
-        Every { poller, interval, grace, shutdown: signal }
+        let Self { core, delivery, interval, grace, .. } = self;
+        Every { core, delivery, interval, grace, shutdown: signal }
     }
 
     /// How long a running batch may take after the signal to stop. Default: 25 s. Then its handler is cancelled.
@@ -72,20 +73,20 @@ where
     ///
     /// # Cancel safety
     ///
-    /// As [`Poller::tick`]: nothing is lost, and the lease is not released but expires. To stop cleanly, use
+    /// As [`Poller::tick`](crate::Poller::tick): nothing is lost, and the lease is not released but expires. To stop cleanly, use
     /// [`with_graceful_shutdown`](Self::with_graceful_shutdown).
     pub async fn run(self) -> Result<RunReport, Error> {
-        let Self { poller, interval, grace, shutdown } = self;
-        let stop = Stop::new(grace, Arc::clone(&poller.settings.clock));
-        let service = Service { poller, interval, stop: &stop };
-        stop.when(shutdown, Box::pin(service.run())).await.map_err(|error| poller.named(error))
+        let Self { core, delivery, interval, grace, shutdown } = self;
+        let stop = Stop::new(grace, Arc::clone(&core.settings.clock));
+        let service = Service { turn: Turn { core, delivery, stop: &stop }, interval };
+        stop.when(shutdown, Box::pin(service.run())).await.map_err(|error| core.named(error))
     }
 }
 
 impl<S, C, D, F> fmt::Debug for Every<'_, S, C, D, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Every")
-            .field("poller", &self.poller.name)
+            .field("poller", &self.core.name)
             .field("interval", &self.interval)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
@@ -94,34 +95,33 @@ impl<S, C, D, F> fmt::Debug for Every<'_, S, C, D, F> {
 
 /// The run without its signal.
 struct Service<'a, S, C, D> {
-    poller: &'a Poller<S, C, D>,
+    turn: Turn<'a, S, C, D>,
     interval: Duration,
-    stop: &'a Stop,
 }
 
 impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
     async fn run(&self) -> Result<RunReport, Error> {
         let mut total = RunReport::default();
         let outcome = self.compete(&mut total).await;
-        if let Err(error) = self.poller.source.close().await {
-            tracing::warn!(poller = self.poller.name, %error, "the source could not be closed");
+        if let Err(error) = self.turn.core.close().await {
+            tracing::warn!(poller = self.turn.core.name, %error, "the source could not be closed");
         }
         outcome.map(|()| total)
     }
 
     /// Takes the lease and serves under it, or stands by, until stopping is asked for.
     async fn compete(&self, total: &mut RunReport) -> Result<(), Error> {
-        while !self.stop.is_requested() {
-            let wait = match self.stop.at_once(self.poller.acquire()).await {
+        while !self.turn.stop.is_requested() {
+            let wait = match self.turn.stop.at_once(self.turn.core.acquire()).await {
                 None => return Ok(()),
                 Some(Ok(Err(by))) => self.standby(&by),
-                Some(Ok(Ok(session))) => match self.hold(session, total).await {
+                Some(Ok(Ok(lease))) => match self.hold(Session::new(lease), total).await {
                     Ok(()) => return Ok(()),
                     Err(error) => self.passing(error)?,
                 },
                 Some(Err(error)) => self.passing(error)?,
             };
-            self.stop.at_once(self.clock().sleep(wait)).await;
+            self.turn.stop.at_once(self.clock().sleep(wait)).await;
         }
         Ok(())
     }
@@ -143,9 +143,9 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
     async fn serve(&self, session: &mut Session<C>, total: &mut RunReport) -> Result<(), Error> {
         let mut due = self.clock().monotonic();
         loop {
-            let report = self.poller.turn(session, LeaseAfter::Keep, self.stop).await?;
+            let report = self.turn.take(session, LeaseAfter::Keep).await?;
             total.add(&report);
-            if self.stop.is_requested() {
+            if self.turn.stop.is_requested() {
                 return Ok(());
             }
             if report.ending() == Ending::More {
@@ -154,7 +154,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
             // Ticks that were overrun coalesce into one.
             let now = self.clock().monotonic();
             due = (due + self.jittered_interval()).max(now);
-            if self.stop.at_once(self.clock().sleep(due - now)).await.is_none() {
+            if self.turn.stop.at_once(self.clock().sleep(due - now)).await.is_none() {
                 return Ok(());
             }
         }
@@ -165,15 +165,15 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
         let lost = matches!(error.kind(), ErrorKind::LostLease | ErrorKind::CommitUnknown);
         let ours = matches!(error.kind(), ErrorKind::Handler | ErrorKind::Serialization);
         if ours || !(lost || error.is_transient()) {
-            return if error.kind() == ErrorKind::Cancelled && self.stop.is_requested() {
-                tracing::warn!(poller = self.poller.name, %error, "stopped");
+            return if error.kind() == ErrorKind::Cancelled && self.turn.stop.is_requested() {
+                tracing::warn!(poller = self.turn.core.name, %error, "stopped");
                 Ok(Duration::ZERO)
             } else {
                 Err(error)
             };
         }
         let cause = crate::error::Chain(&error).to_string();
-        tracing::warn!(poller = self.poller.name, error = cause, "the next tick tries again");
+        tracing::warn!(poller = self.turn.core.name, error = cause, "the next tick tries again");
         Ok(self.jittered_interval())
     }
 
@@ -189,7 +189,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
     }
 
     fn clock(&self) -> &dyn Clock {
-        &*self.poller.settings.clock
+        &*self.turn.core.settings.clock
     }
 }
 

@@ -9,10 +9,9 @@ use tokio::task::AbortHandle;
 use crate::checkpoint::{CheckpointStore, Commit};
 use crate::error::Error;
 use crate::handler::{Batch, HandlerError};
-use crate::poller::builder::NeedsHandler;
-use crate::poller::session::{Session, new_id};
+use crate::poller::core::{Core, new_id};
+use crate::poller::session::Session;
 use crate::poller::step::Ending;
-use crate::poller::Poller;
 use crate::position::Position;
 use crate::source::{Remaining, Source};
 use crate::value::{FromRow, Row};
@@ -42,7 +41,7 @@ use crate::value::{FromRow, Row};
 /// # Ok::<(), highwater::Error>(()) }).unwrap();
 /// ```
 pub struct Puller<S, C, T = Row> {
-    poller: Poller<S, C, NeedsHandler>,
+    core: Core<S, C>,
     held: Option<Held<C>>,
     ending: Ending,
     row: PhantomData<fn() -> T>,
@@ -66,8 +65,8 @@ where
     C: CheckpointStore + 'static,
     T: FromRow,
 {
-    pub(crate) fn new(poller: Poller<S, C, NeedsHandler>) -> Self {
-        Self { poller, held: None, ending: Ending::More, row: PhantomData }
+    pub(crate) fn new(core: Core<S, C>) -> Self {
+        Self { core, held: None, ending: Ending::More, row: PhantomData }
     }
 
     /// The next batch after the last one that was acknowledged, or `None` where there is nothing to do:
@@ -86,10 +85,10 @@ where
         if !self.hold().await? {
             return Ok(None);
         }
-        let Self { poller, held: Some(held), ending, .. } = self else { return Ok(None) };
+        let Self { core, held: Some(held), ending, .. } = self else { return Ok(None) };
         // An acknowledgment that was dropped in the middle may have landed.
-        held.session.lease_mut()?.settle().await.map_err(|error| poller.named(error))?;
-        let fetch = poller.next_fetch(&mut held.session).await.map_err(|error| poller.named(error))?;
+        held.session.lease_mut()?.settle().await.map_err(|error| core.named(error))?;
+        let fetch = held.session.next_fetch(core).await.map_err(|error| core.named(error))?;
         let lease = held.session.lease()?;
         *ending = match fetch.remaining() {
             Remaining::More => Ending::More,
@@ -98,9 +97,9 @@ where
         let Some(position) = fetch.records().last().map(|record| record.position.clone()) else {
             return Ok(None);
         };
-        let batch = poller.batch(lease, fetch.into_records(), new_id());
-        let batch = batch.decode().map_err(|error| poller.named(HandlerError::decode(error).into_error()))?;
-        Ok(Some(PulledBatch { batch, position, session: &mut held.session, name: &poller.name }))
+        let batch = core.batch(lease, fetch.into_records(), new_id());
+        let batch = batch.decode().map_err(|error| core.named(HandlerError::decode(error).into_error()))?;
+        Ok(Some(PulledBatch { batch, position, session: &mut held.session, name: &core.name }))
     }
 
     /// Why the last [`next_batch`](Self::next_batch) was `None`, or whether its batch was the last one.
@@ -120,9 +119,9 @@ where
     /// A lease that is not released expires.
     pub async fn close(mut self) -> Result<(), Error> {
         if let Some(mut held) = self.held.take() {
-            held.session.release().await.map_err(|error| self.poller.named(error))?;
+            held.session.release().await.map_err(|error| self.core.named(error))?;
         }
-        self.poller.close().await
+        self.core.close().await
     }
 
     /// Makes sure that the lease is ours; `false` when it is held elsewhere.
@@ -130,15 +129,16 @@ where
         if let Some(held) = &self.held {
             match held.session.keeper().check() {
                 Ok(()) => return Ok(true),
-                Err(lost) => tracing::warn!(poller = self.poller.name, error = %lost, "taking the lease again"),
+                Err(lost) => tracing::warn!(poller = self.core.name, error = %lost, "taking the lease again"),
             }
             self.held = None;
         }
-        let Ok(session) = self.poller.acquire().await? else {
+        let Ok(lease) = self.core.acquire().await? else {
             self.ending = Ending::HeldElsewhere;
             return Ok(false);
         };
-        let keeper = session.keeper().clone();
+        let keeper = lease.keeper();
+        let session = Session::new(lease);
         let heartbeat = tokio::spawn(async move { drop(keeper.keep().await) }).abort_handle();
         self.held = Some(Held { session, heartbeat });
         Ok(true)
@@ -147,7 +147,7 @@ where
 
 impl<S, C, T> fmt::Debug for Puller<S, C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Puller").field("poller", &self.poller).field("ending", &self.ending).finish_non_exhaustive()
+        f.debug_struct("Puller").field("core", &self.core).field("ending", &self.ending).finish_non_exhaustive()
     }
 }
 

@@ -1,24 +1,17 @@
 //! A tick under a lease: the one loop that reads, delivers and acknowledges.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::checkpoint::{CheckpointStore, HeldLease, LeaseKeeper};
-use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{ContextParts, PollContext, RawBatch};
+use crate::poller::core::{Core, new_id};
 use crate::poller::delivery::{Delivery, Parcel};
 use crate::poller::guard::Stop;
 use crate::poller::report::TickReport;
 use crate::poller::step::{Action, Ending, Event, LeaseAfter, Prefetch, Step};
-use crate::poller::Poller;
-use crate::position::Position;
-use crate::record::BatchInfo;
-use crate::retry::Retry;
-use crate::source::{Fetch, FetchRequest, Source};
+use crate::source::{Fetch, Source};
 
 /// The lease that this process holds, and the batch that was read ahead under it.
 pub(crate) struct Session<C> {
@@ -43,6 +36,14 @@ impl<C: CheckpointStore> Session<C> {
 
     pub(crate) fn lease_mut(&mut self) -> Result<&mut HeldLease<C>, Error> {
         self.lease.as_mut().ok_or_else(gone)
+    }
+
+    /// What was read ahead, or a fetch with retries.
+    pub(crate) async fn next_fetch<S: Source>(&mut self, core: &Core<S, C>) -> Result<Fetch, Error> {
+        match self.ahead.take() {
+            Some(ahead) => Ok(ahead),
+            None => core.fetch(self.lease()?.checkpoint()).await,
+        }
     }
 
     /// Gives the lease back, in a write of its own.
@@ -74,23 +75,25 @@ struct Tick {
     invocation_id: Box<str>,
 }
 
-impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
-    /// One tick under a lease that is held.
-    pub(crate) async fn turn(
-        &self,
-        session: &mut Session<C>,
-        lease: LeaseAfter,
-        stop: &Stop,
-    ) -> Result<TickReport, Error> {
-        let tick = Tick { started: self.settings.clock.wall(), invocation_id: new_id() };
-        let mut step = Step::new(self.settings.plan(lease));
+/// One tick under a lease that is held.
+pub(crate) struct Turn<'a, S, C, D> {
+    pub(crate) core: &'a Core<S, C>,
+    pub(crate) delivery: &'a D,
+    pub(crate) stop: &'a Stop,
+}
+
+impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
+    /// Reads, delivers and acknowledges until the tick is over.
+    pub(crate) async fn take(&self, session: &mut Session<C>, lease: LeaseAfter) -> Result<TickReport, Error> {
+        let tick = Tick { started: self.core.settings.clock.wall(), invocation_id: new_id() };
+        let mut step = Step::new(self.core.settings.plan(lease));
         let mut report = TickReport::new();
         let mut fetch = Fetch::nothing();
         let mut action = step.on(Event::Held);
         loop {
             action = match action {
                 Action::Fetch => {
-                    let Some(fetched) = stop.at_once(Box::pin(self.next_fetch(session))).await else {
+                    let Some(fetched) = self.stop.at_once(Box::pin(session.next_fetch(self.core))).await else {
                         return Ok(report.ended(Ending::More));
                     };
                     fetch = fetched?;
@@ -100,13 +103,13 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
                 Action::Deliver { lease, prefetch } => {
                     let rows = fetch.records().len();
                     let batch = std::mem::replace(&mut fetch, Fetch::nothing());
-                    self.deliver(session, &tick, batch, (lease, prefetch), stop).await?;
+                    self.deliver(session, &tick, batch, (lease, prefetch)).await?;
                     report.acknowledged(rows);
                     step.on(Event::Acknowledged)
                 }
                 Action::DeliverEmpty => {
                     let nothing = (LeaseAfter::Keep, Prefetch::Off);
-                    self.deliver(session, &tick, Fetch::nothing(), nothing, stop).await?;
+                    self.deliver(session, &tick, Fetch::nothing(), nothing).await?;
                     step.empty_delivered()
                 }
                 Action::Release(ending) => {
@@ -125,24 +128,23 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
         tick: &Tick,
         fetch: Fetch,
         (after, prefetch): (LeaseAfter, Prefetch),
-        stop: &Stop,
     ) -> Result<(), Error> {
         let lease = session.lease.take().ok_or_else(gone)?;
         let cancellation = CancellationToken::new();
         let _cancelled_at_the_end = cancellation.clone().drop_guard();
         let (batch, context) = self.parcel(&lease, tick, fetch, cancellation);
         let candidate = context.candidate().cloned();
-        let parcel = Parcel { batch, context, lease: after, settings: &self.settings };
+        let parcel = Parcel { batch, context, lease: after, settings: &self.core.settings };
         let ahead = async {
-            let wanted = prefetch == Prefetch::On && self.settings.prefetch == Prefetch::On;
+            let wanted = prefetch == Prefetch::On && self.core.settings.prefetch == Prefetch::On;
             match &candidate {
                 // An error comes again, and is reported, when the batch is asked for in its turn.
-                Some(position) if wanted => Ok(self.fetch_once(Some(position)).await.ok()),
+                Some(position) if wanted => Ok(self.core.fetch_once(Some(position)).await.ok()),
                 _ => Ok(None),
             }
         };
         let both = Box::pin(async { tokio::try_join!(self.delivery.deliver(lease, parcel), ahead) });
-        let Some(delivered) = stop.after_grace(both).await else {
+        let Some(delivered) = self.stop.after_grace(both).await else {
             return Err(Error::new(
                 ErrorKind::Cancelled,
                 "the handler was still running when the grace of the shutdown had passed; its batch comes again",
@@ -163,8 +165,8 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
         let records = fetch.into_records();
         let batch_id = new_id();
         let context = ContextParts {
-            poller: self.name.as_str().into(),
-            source: self.source.name().into(),
+            poller: self.core.name.as_str().into(),
+            source: self.core.source.name().into(),
             invocation_id: tick.invocation_id.clone(),
             batch_id: batch_id.clone(),
             lease_owner: lease.owner_id().into(),
@@ -175,42 +177,6 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
             attempt: 1,
             cancellation,
         };
-        (self.batch(lease, records, batch_id), PollContext::new(context))
+        (self.core.batch(lease, records, batch_id), PollContext::new(context))
     }
-}
-
-impl<S: Source, C: CheckpointStore, D> Poller<S, C, D> {
-    pub(crate) fn batch(
-        &self,
-        lease: &HeldLease<C>,
-        records: Vec<crate::record::RawRecord>,
-        batch_id: Box<str>,
-    ) -> RawBatch {
-        let info = BatchInfo {
-            source: Arc::clone(self.source.descriptor()),
-            stream_id: lease.stream_id().into(),
-            batch_id,
-            fetched_at: self.settings.clock.wall(),
-            attempt: 1,
-        };
-        RawBatch::new(records, info)
-    }
-
-    /// What was read ahead, or a fetch with retries.
-    pub(crate) async fn next_fetch(&self, session: &mut Session<C>) -> Result<Fetch, Error> {
-        if let Some(ahead) = session.ahead.take() {
-            return Ok(ahead);
-        }
-        let after = session.lease()?.checkpoint().cloned();
-        let retry = Retry::new(self.settings.fetch_retry.clone()).clock(Arc::clone(&self.settings.clock));
-        retry.run(|_| self.fetch_once(after.as_ref())).await
-    }
-
-    async fn fetch_once(&self, after: Option<&Position>) -> Result<Fetch, Error> {
-        self.source.fetch(FetchRequest::new(after, self.settings.limit())).await
-    }
-}
-
-pub(crate) fn new_id() -> Box<str> {
-    Uuid::new_v4().simple().to_string().into()
 }

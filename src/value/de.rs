@@ -39,6 +39,11 @@ impl DecodeError {
         }
     }
 
+    /// The sentence without the column's name, for errors that name it themselves.
+    pub(crate) fn sentence(&self) -> String {
+        self.problem.to_string()
+    }
+
     fn at(mut self, column: &str, found: &'static str) -> Self {
         if let Problem::Refused { found: unknown @ "" } = &mut self.problem {
             *unknown = found;
@@ -48,18 +53,24 @@ impl DecodeError {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mismatch { expected, found } => write!(f, "expected {expected}, found {found}"),
+            Self::MissingColumn(name) => write!(f, "the type wants a column `{name}`, the row has none"),
+            Self::UnknownColumn(name) => write!(f, "the row has a column `{name}`, which the type refuses"),
+            Self::Refused { found: "" } => f.write_str("the type refused the row"),
+            Self::Refused { found } => write!(f, "the type refused the {found}"),
+        }
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let (Some(column), Problem::Mismatch { .. } | Problem::Refused { .. }) = (&self.column, &self.problem) {
             write!(f, "column `{column}`: ")?;
         }
-        match &self.problem {
-            Problem::Mismatch { expected, found } => write!(f, "expected {expected}, found {found}"),
-            Problem::MissingColumn(name) => write!(f, "the type wants a column `{name}`, the row has none"),
-            Problem::UnknownColumn(name) => write!(f, "the row has a column `{name}`, which the type refuses"),
-            Problem::Refused { found: "" } => f.write_str("the type refused the row"),
-            Problem::Refused { found } => write!(f, "the type refused the {found}"),
-        }
+        self.problem.fmt(f)
     }
 }
 

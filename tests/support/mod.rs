@@ -153,12 +153,7 @@ pub struct Counted {
 
 impl Counted {
     pub fn new() -> Self {
-        Self {
-            inner: ObjectCheckpoints::memory(),
-            gets: Arc::default(),
-            puts: Arc::default(),
-            lists: Arc::default(),
-        }
+        Self { inner: ObjectCheckpoints::memory(), gets: Arc::default(), puts: Arc::default(), lists: Arc::default() }
     }
 
     /// GETs, PUTs and LISTs since the last call.

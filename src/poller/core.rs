@@ -1,0 +1,107 @@
+//! What every way of running a poller needs: its name, source, store and settings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::checkpoint::{Acquired, CheckpointStore, HeldBy, HeldLease, Leases, PollerName};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::handler::RawBatch;
+use crate::poller::settings::Settings;
+use crate::position::Position;
+use crate::record::{BatchInfo, RawRecord};
+use crate::retry::Retry;
+use crate::source::{Fetch, FetchRequest, Source, Warning};
+
+pub(crate) struct Core<S, C> {
+    pub(crate) name: String,
+    pub(crate) source: S,
+    store: Arc<C>,
+    pub(crate) settings: Settings,
+    leases: OnceCell<Leases<C>>,
+}
+
+impl<S, C> Core<S, C> {
+    pub(crate) fn new(name: String, source: S, store: C, settings: Settings) -> Self {
+        Self { name, source, store: Arc::new(store), settings, leases: OnceCell::new() }
+    }
+
+    pub(crate) fn named(&self, error: Error) -> Error {
+        error.with_poller(&self.name)
+    }
+}
+
+impl<S: Source, C: CheckpointStore> Core<S, C> {
+    pub(crate) async fn validate(&self) -> Result<Vec<Warning>, Error> {
+        self.check().map_err(|error| self.named(error))?;
+        self.source.validate().await.map_err(|error| self.named(error))
+    }
+
+    fn check(&self) -> Result<PollerName, Error> {
+        self.settings.check()?;
+        PollerName::new(&self.name)
+    }
+
+    /// Gets ready, the first time it is called.
+    async fn start(&self) -> Result<&Leases<C>, Error> {
+        let started = self.leases.get_or_try_init(|| async {
+            let name = self.check()?;
+            for warning in self.source.validate().await? {
+                tracing::warn!(poller = self.name, source = self.source.name(), "{warning}");
+            }
+            self.source.open().await?;
+            let clock = Arc::clone(&self.settings.clock);
+            Ok(Leases::new(Arc::clone(&self.store), clock, name, self.settings.lease.clone()))
+        });
+        started.await.map_err(|error| self.named(error))
+    }
+
+    /// The lease, or who holds it.
+    pub(crate) async fn acquire(&self) -> Result<Result<HeldLease<C>, HeldBy>, Error> {
+        let leases = self.start().await?;
+        let acquired = Box::pin(leases.acquire(self.source.descriptor())).await;
+        match acquired.map_err(|error| self.named(error))? {
+            Acquired::Held(lease) => Ok(Ok(lease)),
+            Acquired::HeldElsewhere(by) => Ok(Err(by)),
+        }
+    }
+
+    /// A fetch with retries.
+    pub(crate) async fn fetch(&self, after: Option<&Position>) -> Result<Fetch, Error> {
+        let retry = Retry::new(self.settings.fetch_retry.clone()).clock(Arc::clone(&self.settings.clock));
+        retry.run(|_| self.fetch_once(after)).await
+    }
+
+    pub(crate) async fn fetch_once(&self, after: Option<&Position>) -> Result<Fetch, Error> {
+        self.source.fetch(FetchRequest::new(after, self.settings.limit())).await
+    }
+
+    pub(crate) fn batch(&self, lease: &HeldLease<C>, records: Vec<RawRecord>, batch_id: Box<str>) -> RawBatch {
+        let info = BatchInfo {
+            source: Arc::clone(self.source.descriptor()),
+            stream_id: lease.stream_id().into(),
+            batch_id,
+            fetched_at: self.settings.clock.wall(),
+            attempt: 1,
+        };
+        RawBatch::new(records, info)
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        self.source.close().await.map_err(|error| self.named(error))
+    }
+}
+
+impl<S, C> fmt::Debug for Core<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("name", &self.name).field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// An id for a batch or a tick.
+pub(crate) fn new_id() -> Box<str> {
+    Uuid::new_v4().simple().to_string().into()
+}
