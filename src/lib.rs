@@ -6,6 +6,8 @@ pub mod fingerprint;
 pub mod position;
 pub mod record;
 pub mod source;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod value;
 pub use checkpoint::{
     Acquired, BoxCheckpoints, CheckpointStore, Commit, HeldLease, LeaseKeeper, LeaseSettings, Leases,
