@@ -32,14 +32,14 @@ enum Step {
 
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
-        Just(Fault::FailBefore),
-        Just(Fault::FailAfter),
+        1 => Just(Fault::FailBefore),
+        1 => Just(Fault::FailAfter),
         3 => Just(Fault::LandLate),
-        Just(Fault::Refuse),
-        Just(Fault::Forbid),
-        Just(Fault::Hang),
+        1 => Just(Fault::Refuse),
+        1 => Just(Fault::Forbid),
+        1 => Just(Fault::Hang),
         2 => Just(Fault::HangAfter),
-        (1_u64..30).prop_map(|seconds| Fault::Delay(Duration::from_secs(seconds))),
+        1 => (1_u64..30).prop_map(|seconds| Fault::Delay(Duration::from_secs(seconds))),
     ]
 }
 

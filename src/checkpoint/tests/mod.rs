@@ -79,7 +79,7 @@ fn abandon(future: impl Future, polls: usize) {
     }
 }
 
-fn poll<F: Future>(future: &mut std::pin::Pin<&mut F>) -> Poll<F::Output> {
+fn poll<F: Future + ?Sized>(future: &mut std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
