@@ -4,7 +4,7 @@ use highwater::sea_query::{Condition, Expr, ExprTrait as _, Query};
 use highwater::{Error, ErrorKind, QuerySource, Source, Sqlite, TableSource, sql_filter};
 use proptest::prelude::*;
 
-use crate::support::{Shop, drain, fetch, ids};
+use crate::support::{Shop, drain, fetch, ids, shown};
 
 async fn shop() -> Shop {
     Shop::new(
@@ -82,6 +82,17 @@ async fn what_is_no_single_operand_is_refused_before_it_runs() {
     let comment = table("1").filter(Condition::any().add(Expr::cust("0 --")).add(Expr::cust("1")));
     refused(fetch(&comment, None, 1).await, "comment").await;
     assert_eq!(shop.integers("SELECT count(*) FROM orders").await, [5]);
+}
+
+#[tokio::test]
+async fn a_misspelt_column_is_an_error_and_no_literal() {
+    let shop = shop().await;
+    let table = shop.db.table("orders").cursor("version").key(["id"]).filter(Expr::col("statsu").ne("paid"));
+    let error = table.validate().await.unwrap_err();
+    assert!(shown(&error).contains("no such column: statsu"), "{}", shown(&error));
+    let query = Query::select().columns(["id", "versoin"]).from("orders").take();
+    let error = shop.db.query(query).cursor("versoin").key(["id"]).validate().await.unwrap_err();
+    assert!(shown(&error).contains("no such column: versoin"), "{}", shown(&error));
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn filters_lags_and_wrapped_queries_still_seek() {
     assert_seeks(&found, &["three_changes ((u,a,b,c)>(?,?,?,?))"]);
 
     let sql = SqlText::new("SELECT * FROM three WHERE status = '1'");
-    let query = Relation::Text(sql.operand(Part::Query, Dialect::Sqlite).unwrap());
+    let query = Relation::Query(sql.operand(Part::Query, Dialect::Sqlite).unwrap());
     let keyset = keyset(query, &["u", "a", "b", "c"], Seek::RowValue);
     let found = plan(&pool, &keyset.statement(Some(&binds(&["2026-01-01", "1", "2", "3"])), 101)).await;
     assert_seeks(&found, &["three_changes ((u,a,b,c)>(?,?,?,?))"]);
