@@ -46,6 +46,15 @@ async fn what_is_missing_is_named_with_what_is_there() {
 }
 
 #[tokio::test]
+async fn columns_are_named_once_and_at_all() {
+    let shop = shop().await;
+    for columns in [vec![], vec!["id", "total", "ID"]] {
+        let error = shop.db.table("orders").columns(columns).cursor("id").key(["id"]).validate().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+    }
+}
+
+#[tokio::test]
 async fn each_warning_goes_away_by_the_mend_it_names() {
     let shop = shop().await;
     let orders = || shop.db.table("orders").cursor("updated_at").key(["id"]);
