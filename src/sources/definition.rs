@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fingerprint::Fingerprint;
 use crate::record::{Operation, SourceDescriptor};
 use crate::sql::keyset::Relation;
-use crate::sql::params::{Part, SqlText, check_rendered};
+use crate::sql::params::{self, Part, SqlText};
 use crate::sql::{Dialect, Filter, filter, lex};
 
 /// What to do about rows whose cursor is NULL: no position can stand on them.
@@ -78,10 +78,10 @@ impl Definition {
         }
         Ok(match &self.origin {
             Origin::Table { schema, name } => Relation::Table { schema: schema.clone(), name: name.clone() },
-            Origin::Sql(sql) => Relation::Text(sql.operand(Part::Query, dialect)?),
+            Origin::Sql(sql) => Relation::Query(sql.operand(Part::Query, dialect)?),
             Origin::Select(select) => {
-                check_rendered(&dialect.render(select)?.0, Part::Query, dialect)?;
-                Relation::Select(select.clone())
+                let (sql, values) = dialect.render(select)?;
+                Relation::Query(params::rendered(&sql, values, Part::Query, dialect)?)
             }
         })
     }

@@ -38,12 +38,14 @@ pub trait HasKey: sealed::State + Send + Sync {
     fn key(&self) -> &[Box<str>];
 }
 
+#[diagnostic::do_not_recommend]
 impl HasCursor for WithCursor {
     fn cursor(&self) -> &str {
         &self.0
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl HasKey for WithKey {
     fn key(&self) -> &[Box<str>] {
         &self.0
@@ -66,7 +68,9 @@ pub trait WantsCursor: sealed::State {}
 )]
 pub trait WantsKey: sealed::State {}
 
+#[diagnostic::do_not_recommend]
 impl WantsCursor for NeedsCursor {}
+#[diagnostic::do_not_recommend]
 impl WantsKey for NeedsKey {}
 
 mod sealed {

@@ -12,9 +12,8 @@ impl<B: Backend> Reader<'_, B> {
         let check = async {
             let info = self.describe().await?;
             // Resolves every column, and composes the filter.
-            self.reload().await?;
+            let shape = self.adopt(&info)?;
             // A statement of no rows: what the catalogue can't tell, the database's parser does.
-            let shape = self.shape().await?;
             let layout = shape.layout(shape.keyset.flags(false));
             B::fetch(self.db.pool(), &shape.keyset.statement(None, 0), &layout, 0).await?;
             self.warnings(&info)

@@ -33,12 +33,8 @@ impl Dialect {
         Ok((sql, values))
     }
 
-    /// A value as a bind.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Configuration`] where the dialect has no one form for it.
-    pub(crate) fn bind(self, value: &Value) -> Result<sea_query::Value, Error> {
+    /// A value as a bind, or why the dialect has no one form for it.
+    pub(crate) fn bind(self, value: &Value) -> Result<sea_query::Value, &'static str> {
         let Self::Sqlite = self;
         Ok(match value {
             Value::Null => sea_query::Value::String(None),
@@ -48,9 +44,7 @@ impl Dialect {
             Value::Text(text) => text.clone().into(),
             Value::Bytes(bytes) => bytes.clone().into(),
             Value::Timestamp(_) => {
-                let sentence =
-                    "SQLite has no type for time; give the parameter as the text or number that the column stores";
-                return Err(Error::new(ErrorKind::Configuration, sentence));
+                return Err("SQLite has no type for time; give the text or number that the column stores");
             }
         })
     }

@@ -7,10 +7,8 @@ use sea_query::{Alias, Asterisk, Expr, ExprTrait as _, Func, Order, Query, Selec
 pub(crate) enum Relation {
     /// A table or view, in a schema or in the default one.
     Table { schema: Option<Box<str>>, name: Box<str> },
-    /// A statement, wrapped as a subquery.
-    Select(Box<SelectStatement>),
-    /// A query's text in parentheses, wrapped as a subquery.
-    Text(Expr),
+    /// A query's text, wrapped as a subquery.
+    Query(Expr),
 }
 
 /// What a wrapped query is called.
@@ -21,7 +19,7 @@ impl Relation {
     pub(crate) fn column(&self, name: &str) -> Expr {
         let table = match self {
             Self::Table { name, .. } => &**name,
-            Self::Select(_) | Self::Text(_) => QUERY,
+            Self::Query(_) => QUERY,
         };
         Expr::col((Alias::new(table), Alias::new(name)))
     }
@@ -32,9 +30,8 @@ impl Relation {
         match self {
             Self::Table { schema: Some(schema), name } => select.from((Alias::new(&**schema), Alias::new(&**name))),
             Self::Table { schema: None, name } => select.from(Alias::new(&**name)),
-            Self::Select(query) => select.from_subquery((**query).clone(), Alias::new(QUERY)),
-            // The text has its parentheses; a function without a name puts an alias to it.
-            Self::Text(text) => select.from_function(Func::cust("").arg(text.clone()), Alias::new(QUERY)),
+            // A function without a name is parentheses, and takes an alias.
+            Self::Query(text) => select.from_function(Func::cust("").arg(text.clone()), Alias::new(QUERY)),
         };
         select
     }
