@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod clock;
+pub mod config;
 pub mod db;
 pub mod error;
 pub mod fingerprint;
@@ -13,9 +14,9 @@ pub mod retry;
 pub mod source;
 pub mod sources;
 pub mod sql;
-pub mod url;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod url;
 pub mod value;
 
 pub use sea_query;
@@ -24,6 +25,7 @@ pub use checkpoint::{
     Acquired, BoxCheckpoints, CheckpointStore, Commit, HeldLease, LeaseKeeper, LeaseSettings, Leases,
     ObjectCheckpoints, Operator, PollerName, StateDocument,
 };
+pub use config::{AnyDatabase, SourceSpec, StoreSpec};
 #[cfg(feature = "sqlite")]
 pub use db::Sqlite;
 pub use db::{Backend, Database, sqlx};

@@ -89,6 +89,16 @@ impl fmt::Debug for ConnectionUrl {
     }
 }
 
+/// Replaces `%NAME%` by the environment variable, percent-encoded, and `%%` by an encoded percent sign, in a URL that
+/// is taken apart elsewhere.
+///
+/// # Errors
+///
+/// [`ErrorKind::Configuration`] where a variable isn't set.
+pub(crate) fn expand_environment(text: &str) -> Result<String, Error> {
+    expand(text, &|name| std::env::var(name).ok())
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sql", &["error", "value", "position", "fingerprint"]),
     ("source", &["error", "position", "record"]),
     ("retry", &["error", "clock"]),
-    ("checkpoint", &["error", "clock", "position", "fingerprint", "record", "telemetry"]),
+    ("checkpoint", &["error", "clock", "position", "fingerprint", "record", "telemetry", "url"]),
     ("handler", &["error", "value", "position", "record"]),
     ("db", &["error", "value", "position", "record", "fingerprint", "url", "sql", "source", "telemetry"]),
     ("sources", &["error", "value", "position", "record", "fingerprint", "clock", "sql", "source", "db", "telemetry"]),

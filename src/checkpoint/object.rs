@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::local::LocalFiles;
 use super::{CheckpointStore, Page, PageToken, PollerName, Stored, Version, WriteCondition, WriteOutcome};
 use crate::error::{Error, ErrorKind, RetryStatus};
+use crate::url::expand_environment;
 
 /// A checkpoint store on objects: one `{poller}.json` a poller, replaced on condition.
 ///
@@ -65,13 +66,35 @@ impl ObjectCheckpoints {
     }
 
     /// Documents where a URL says: `file:///folder` as [`local`](Self::local), `memory://` as
-    /// [`memory`](Self::memory), a store of its own each time. Percent-encoded bytes of a path are decoded.
+    /// [`memory`](Self::memory), a store of its own each time. Percent-encoded bytes of a path are decoded; `%NAME%`
+    /// stands for the environment variable `NAME`, and `%%` for a percent sign.
     ///
     /// # Errors
     ///
-    /// `Configuration` for any other scheme, for a relative path, and for options, which neither of the two has.
+    /// `Configuration` for any other scheme, for a relative path, for options, which neither of the two has, and for
+    /// a variable that isn't set.
     pub fn from_url(url: &str) -> Result<Self, Error> {
+        Self::at(url, |folder| Self::local(folder))
+    }
+
+    /// As [`from_url`](Self::from_url), for those who only look: a folder that is missing is not created.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_url`](Self::from_url), and `NotFound` where the folder is missing.
+    pub fn from_existing_url(url: &str) -> Result<Self, Error> {
+        Self::at(url, |folder| {
+            if folder.exists() {
+                return Self::local(folder);
+            }
+            let message = format!("there is no checkpoint folder {}; look for a slip in its path", folder.display());
+            Err(Error::new(ErrorKind::NotFound, message))
+        })
+    }
+
+    fn at(url: &str, local: impl FnOnce(&FsPath) -> Result<Self, Error>) -> Result<Self, Error> {
         let wrong = |message: String| Err(Error::new(ErrorKind::Configuration, message));
+        let url = expand_environment(url)?;
         let Some((scheme, rest)) = url.split_once(':') else {
             return wrong(format!("a checkpoint store is given as a URL, {FORMS}"));
         };
@@ -84,7 +107,7 @@ impl ObjectCheckpoints {
         match scheme.to_ascii_lowercase().as_str() {
             "memory" if matches!(rest, "" | "//" | "///") => Ok(Self::memory()),
             "memory" => wrong("a memory store has no path; write `memory://`".to_owned()),
-            "file" => Self::local(file_path(rest)?),
+            "file" => local(&file_path(rest)?),
             other => wrong(format!("no checkpoint store has the scheme {other:?}; {FORMS}")),
         }
     }
@@ -98,12 +121,13 @@ fn file_path(rest: &str) -> Result<std::path::PathBuf, Error> {
     let wrong = |message| Error::new(ErrorKind::Configuration, message);
     let path = rest.strip_prefix("//").unwrap_or(rest);
     let path = path.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(path);
-    if !path.starts_with('/') || path.starts_with("//") {
-        return Err(wrong(relative));
-    }
+    // Decoded before it is judged: a variable's slashes are encoded.
     let path = percent_decode_str(path)
         .decode_utf8()
         .map_err(|_| wrong("the path of a file URL is not UTF-8 once its percent signs are decoded"))?;
+    if !path.starts_with('/') || path.starts_with("//") {
+        return Err(wrong(relative));
+    }
     if path.contains('\0') {
         return Err(wrong("the path of a file URL has a NUL byte"));
     }

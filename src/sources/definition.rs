@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sea_query::{Expr, SelectStatement};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
 use crate::fingerprint::Fingerprint;
@@ -15,7 +16,8 @@ use crate::sql::{Dialect, Filter, filter, lex};
 ///
 /// NULL in a key column is refused in any case.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NullPolicy {
     /// Deliver nothing while there is such a row: the error says how to find it.
     #[default]
@@ -172,6 +174,17 @@ macro_rules! common_steps {
                 const { assert!(N > 0, "a key has at least one column") };
                 let key = WithKey(columns.map(Into::into).into());
                 $source { db: self.db, definition: self.definition, cursor: self.cursor, key, cache: Cache::default() }
+            }
+
+            /// Names cursor and key at run time, for definitions that are data. The caller sees to it that the key
+            /// has a column.
+            pub(crate) fn in_order_of<I>(self, cursor: &str, key: I) -> $source<B, WithCursor, WithKey>
+            where
+                I: IntoIterator,
+                I::Item: Into<Box<str>>,
+            {
+                let (cursor, key) = (WithCursor(cursor.into()), WithKey(key.into_iter().map(Into::into).collect()));
+                $source { db: self.db, definition: self.definition, cursor, key, cache: Cache::default() }
             }
 
             /// Reads only rows whose cursor is older than this, by the database's own clock.
