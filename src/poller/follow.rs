@@ -1,6 +1,7 @@
 //! The poller itself.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,15 +97,41 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
     /// The future may be dropped at any await. The handler is dropped with it, a batch whose checkpoint was not
     /// written comes again, and the lease is not released but expires.
     pub async fn tick(&self) -> Result<TickReport, Error> {
-        let lease = match self.core.acquire().await? {
-            Ok(lease) => lease,
-            Err(by) => return Ok(TickReport::held_elsewhere(&by)),
+        self.run_once(&Stop::new(Duration::ZERO, Arc::clone(&self.core.settings.clock))).await
+    }
+
+    /// A tick that a signal ends early: the running batch is finished and acknowledged within `grace`, then the
+    /// lease is released and the ending is [`More`](crate::Ending::More). With many batches a tick, it drains.
+    ///
+    /// # Errors
+    ///
+    /// As [`tick`](Self::tick), and [`Cancelled`](crate::ErrorKind::Cancelled) where the handler took longer than
+    /// the grace.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`tick`](Self::tick).
+    pub async fn tick_until(&self, signal: impl Future<Output = ()>, grace: Duration) -> Result<TickReport, Error> {
+        let stop = Stop::new(grace, Arc::clone(&self.core.settings.clock));
+        stop.when(signal, Box::pin(self.run_once(&stop))).await
+    }
+
+    async fn run_once(&self, stop: &Stop) -> Result<TickReport, Error> {
+        let lease = match stop.after_grace(self.core.acquire()).await.transpose()? {
+            Some(Ok(lease)) => lease,
+            Some(Err(by)) => return Ok(TickReport::held_elsewhere(&by)),
+            None => return Ok(TickReport::new()),
         };
         let keeper = lease.keeper();
         let mut session = Session::new(lease);
-        let never = Stop::new(Duration::ZERO, Arc::clone(&self.core.settings.clock));
-        let turn = Turn { core: &self.core, delivery: &self.delivery, stop: &never };
-        let outcome = while_held(&keeper, turn.take(&mut session, LeaseAfter::Release)).await;
+        let turn = Turn { core: &self.core, delivery: &self.delivery, stop };
+        let outcome = while_held(&keeper, async {
+            let report = turn.take(&mut session, LeaseAfter::Release).await?;
+            // A tick that was stopped between two batches still has it.
+            session.release().await?;
+            Ok(report)
+        });
+        let outcome = outcome.await;
         if outcome.is_err() {
             release_after_failure(&keeper).await;
         }
