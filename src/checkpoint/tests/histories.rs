@@ -179,7 +179,7 @@ async fn work(mut lease: HeldLease<Faulty>, clock: &ManualClock, beliefs: &Mutex
             return;
         }
     }
-    if lease.fencing_token() % 3 != 0 {
+    if !lease.fencing_token().is_multiple_of(3) {
         let _ = lease.release().await;
     }
 }
