@@ -23,6 +23,10 @@ use crate::record::SourceDescriptor;
 /// Every change raises the fencing token, so that an owner who still believes in its lease can't commit any more, and
 /// is refused with `LeaseHeld` while a lease lives, except by [`unlock`](Self::unlock).
 ///
+/// # Cancel safety
+///
+/// A change whose future is dropped may have been made, or may still be: [`show`](Self::show) tells.
+///
 /// ```
 /// use highwater::checkpoint::{ObjectCheckpoints, Operator, PollerName, ResetTo};
 /// use highwater::{Position, clock::SystemClock};
