@@ -72,7 +72,7 @@ fn process() {
 /// Takes the lease, adds one to the checkpoint, lets go; notes each token. A file that can be created only once
 /// stands there for as long as somebody believes to be the holder.
 async fn compete(folder: &Path) {
-    let (leases, inside) = (leases(&folder.join("state"), Duration::from_secs(120)), folder.join("inside"));
+    let (leases, inside) = (leases(&folder.join("state"), Duration::from_mins(2)), folder.join("inside"));
     let mut tokens = OpenOptions::new()
         .create_new(true)
         .append(true)
