@@ -205,3 +205,25 @@ fn any_filter_text_is_refused_or_stays_one_operand() {
     });
     assert!(accepted.get() > 20, "the generator makes too little that runs: {}", accepted.get());
 }
+
+#[test]
+fn any_query_text_is_refused_or_stays_a_subquery() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shop = runtime.block_on(shop());
+    let whole = shop.db.query_sql("SELECT * FROM orders").cursor("version").key(["id"]);
+    let after = runtime.block_on(fetch(&whole, None, 3)).unwrap().pop().unwrap().position;
+    let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
+    let accepted = std::cell::Cell::new(0);
+    proptest!(config, |(text in hostile())| {
+        let mut source = shop.db.query_sql(format!("SELECT * FROM orders {text}"));
+        if text.contains(":a") {
+            source = source.param("a", 1);
+        }
+        if let Ok(records) = runtime.block_on(fetch(&source.cursor("version").key(["id"]), Some(&after), 100)) {
+            accepted.set(accepted.get() + 1);
+            prop_assert!(ids(&records).iter().all(|id| [4, 5].contains(id)), "{:?}", ids(&records));
+        }
+        prop_assert_eq!(runtime.block_on(shop.integers("SELECT count(*) FROM orders")), [5]);
+    });
+    assert!(accepted.get() > 10, "the generator makes too little that runs: {}", accepted.get());
+}
