@@ -81,7 +81,7 @@ impl Keyset {
     pub(crate) fn statement(&self, after: Option<&[Value]>, limit: u64) -> SelectStatement {
         match after {
             Some(after) if self.flags(true).step => self.two_steps(after, limit),
-            Some(after) => self.checked(self.ordered(limit, self.order.len(), self.after(after))),
+            Some(after) => self.checked(self.ordered(limit, self.order.len(), Some(self.after(after)))),
             None => {
                 let condition = self.nullable_cursor.then(|| self.column(0).is_not_null());
                 self.checked(self.ordered(limit, self.order.len(), condition))
@@ -116,13 +116,12 @@ impl Keyset {
         self.relation.column(&self.order[index])
     }
 
-    fn after(&self, after: &[Value]) -> Option<Expr> {
+    fn after(&self, after: &[Value]) -> Expr {
+        if let [only] = after {
+            return self.column(0).gt(only.clone());
+        }
         let columns = (0..self.order.len()).map(|index| self.column(index));
-        let values = after.iter().cloned().map(Expr::val);
-        Some(match after {
-            [_] => self.column(0).gt(after[0].clone()),
-            _ => Expr::tuple(columns).gt(Expr::tuple(values)),
-        })
+        Expr::tuple(columns).gt(Expr::tuple(after.iter().cloned().map(Expr::val)))
     }
 
     /// `SELECT columns, flags FROM relation WHERE condition AND filter ORDER BY the last `ordered` columns LIMIT`.
