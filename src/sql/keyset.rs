@@ -54,8 +54,8 @@ pub(crate) struct Flags {
     pub(crate) ripe: bool,
     /// Which of the two steps found it.
     pub(crate) step: bool,
-    /// Whether its position is that of the row before.
-    pub(crate) repeated: bool,
+    /// How its position follows that of the row before: 0 above it, 1 the same, 2 below.
+    pub(crate) follows: bool,
 }
 
 /// A statement for every fetch of one shape: only position and limit differ.
@@ -94,7 +94,7 @@ impl Keyset {
         Flags {
             ripe: self.ripe.is_some(),
             step: after && self.seek == Seek::TwoSteps && self.order.len() == 2 && !self.check_repeats,
-            repeated: self.check_repeats,
+            follows: self.check_repeats,
         }
     }
 
@@ -165,18 +165,17 @@ impl Keyset {
         if self.ripe.is_some() {
             select.expr(column(RIPE));
         }
-        let compared: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
-        // The window stands in each call: sea-query writes a named one where SQLite wants none.
-        let before = format!("LAG(?) OVER (ORDER BY {})", vec!["?"; compared.len()].join(", "));
-        let equal = |here: &Expr| {
-            let pieces = std::iter::once(here).chain(&compared).cloned();
-            here.clone().eq(Expr::cust_with_exprs(before.clone(), pieces))
+        let here: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
+        let before = here.iter().map(|column| Expr::cust_with_exprs("LAG(?) OVER ()", [column.clone()]));
+        let (here, before) = match &here[..] {
+            [only] => (only.clone(), before.clone().next().unwrap_or_else(|| only.clone())),
+            _ => (Expr::tuple(here.clone()), Expr::tuple(before)),
         };
-        let same = compared.iter().map(equal).reduce(Expr::and);
-        for column in &compared {
-            select.order_by_expr(column.clone(), Order::Asc);
-        }
-        select.exprs(same).from_subquery(inner, Alias::new("p")).take()
+        // The rows come as the inner statement sorted them; that they do is checked by the database as well.
+        let pieces = [here.clone(), before.clone(), here.clone(), before.clone(), here, before];
+        let follows = "CASE WHEN ? > ? THEN 0 WHEN ? = ? THEN 1 WHEN ? < ? THEN 2 END";
+        select.expr(Expr::cust_with_exprs(follows, pieces));
+        select.from_subquery(inner, Alias::new("p")).take()
     }
 
     /// What a selected column is called inside the statement.
