@@ -127,7 +127,7 @@ pub struct Layout<F> {
     /// The flags, where there are such.
     pub(crate) ripe: Option<usize>,
     pub(crate) step: Option<usize>,
-    pub(crate) repeated: Option<usize>,
+    pub(crate) above: Option<usize>,
 }
 
 /// A row as it was fetched.
@@ -139,6 +139,7 @@ pub struct Fetched {
     /// Whether it is older than the lag; `None` where the cursor holds no time.
     pub(crate) ripe: Option<bool>,
     pub(crate) step: i64,
+    /// Whether its position is that of the row before, where that was asked.
     pub(crate) repeated: bool,
 }
 

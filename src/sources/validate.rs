@@ -37,7 +37,7 @@ impl<B: Backend> Reader<'_, B> {
             RelationKind::Table => format!(
                 "nothing says that the key {key} of `{table}` tells all rows apart; it is trusted, and every fetch \
                  checks its rows for repeats. Mend it: CREATE UNIQUE INDEX \"{table}_key\" ON {} ({key})",
-                self.from_clause()
+                self.relation_in_sql()
             ),
             RelationKind::View | RelationKind::Query => format!(
                 "nothing can say that the key {key} of `{table}` tells all rows apart; it is trusted, and every fetch \
@@ -73,7 +73,7 @@ impl<B: Backend> Reader<'_, B> {
         Some(format!(
             "no index of `{table}` serves reading by {list}, so every poll reads the whole table. \
              Mend it: CREATE INDEX \"{table}_changes\" ON {} ({list})",
-            self.from_clause()
+            self.relation_in_sql()
         ))
     }
 

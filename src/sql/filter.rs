@@ -178,6 +178,7 @@ fn exact_bytes(value: &Value) -> Vec<u8> {
 }
 
 /// The bytes of a bind of sea-query's: the same as those of the value that users give to SQL text.
+#[expect(clippy::match_wildcard_for_single_variants, reason = "features of sea-query add variants")]
 fn bind_bytes(value: &sea_query::Value) -> Vec<u8> {
     use sea_query::Value as Bind;
     let integer = |number: Option<i64>| Value::from(number);

@@ -54,8 +54,8 @@ pub(crate) struct Flags {
     pub(crate) ripe: bool,
     /// Which of the two steps found it.
     pub(crate) step: bool,
-    /// Whether its position is that of the row before.
-    pub(crate) repeated: bool,
+    /// Whether its position is above that of the row before.
+    pub(crate) above: bool,
 }
 
 /// A statement for every fetch of one shape: only position and limit differ.
@@ -81,7 +81,7 @@ impl Keyset {
     pub(crate) fn statement(&self, after: Option<&[Value]>, limit: u64) -> SelectStatement {
         match after {
             Some(after) if self.flags(true).step => self.two_steps(after, limit),
-            Some(after) => self.checked(self.ordered(limit, self.order.len(), self.after(after))),
+            Some(after) => self.checked(self.ordered(limit, self.order.len(), Some(self.after(after)))),
             None => {
                 let condition = self.nullable_cursor.then(|| self.column(0).is_not_null());
                 self.checked(self.ordered(limit, self.order.len(), condition))
@@ -94,7 +94,7 @@ impl Keyset {
         Flags {
             ripe: self.ripe.is_some(),
             step: after && self.seek == Seek::TwoSteps && self.order.len() == 2 && !self.check_repeats,
-            repeated: self.check_repeats,
+            above: self.check_repeats,
         }
     }
 
@@ -116,13 +116,12 @@ impl Keyset {
         self.relation.column(&self.order[index])
     }
 
-    fn after(&self, after: &[Value]) -> Option<Expr> {
+    fn after(&self, after: &[Value]) -> Expr {
+        if let [only] = after {
+            return self.column(0).gt(only.clone());
+        }
         let columns = (0..self.order.len()).map(|index| self.column(index));
-        let values = after.iter().cloned().map(Expr::val);
-        Some(match after {
-            [_] => self.column(0).gt(after[0].clone()),
-            _ => Expr::tuple(columns).gt(Expr::tuple(values)),
-        })
+        Expr::tuple(columns).gt(Expr::tuple(after.iter().cloned().map(Expr::val)))
     }
 
     /// `SELECT columns, flags FROM relation WHERE condition AND filter ORDER BY the last `ordered` columns LIMIT`.
@@ -166,18 +165,16 @@ impl Keyset {
         if self.ripe.is_some() {
             select.expr(column(RIPE));
         }
-        let compared: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
-        // The window stands in each call: sea-query writes a named one where SQLite wants none.
-        let before = format!("LAG(?) OVER (ORDER BY {})", vec!["?"; compared.len()].join(", "));
-        let equal = |here: &Expr| {
-            let pieces = std::iter::once(here).chain(&compared).cloned();
-            here.clone().eq(Expr::cust_with_exprs(before.clone(), pieces))
+        let here: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
+        let before = here.iter().map(|column| Expr::cust_with_exprs("LAG(?) OVER ()", [column.clone()]));
+        let (here, before) = match &here[..] {
+            [only] => (only.clone(), before.clone().next().unwrap_or_else(|| only.clone())),
+            _ => (Expr::tuple(here.clone()), Expr::tuple(before)),
         };
-        let same = compared.iter().map(equal).reduce(Expr::and);
-        for column in &compared {
-            select.order_by_expr(column.clone(), Order::Asc);
-        }
-        select.exprs(same).from_subquery(inner, Alias::new("p")).take()
+        // The window has no order of its own: rows come as the inner statement sorted them. Were they not, it would
+        // say so here as well.
+        select.expr(here.gt(before));
+        select.from_subquery(inner, Alias::new("p")).take()
     }
 
     /// What a selected column is called inside the statement.

@@ -120,9 +120,7 @@ async fn attached_databases_are_schemas() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
     let shop = Shop::new("CREATE TABLE orders (id INTEGER PRIMARY KEY)").await;
-    let mut connection = shop.db.pool().acquire().await.unwrap();
     // An attachment belongs to one connection: a pool of one.
-    drop(connection.detach());
     let options = highwater::sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
     let pool = options.connect_with((*shop.db.pool().connect_options()).clone()).await.unwrap();
     let db = highwater::Database::<highwater::Sqlite>::from_pool(pool);
