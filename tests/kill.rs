@@ -93,7 +93,7 @@ fn torment(shop: &Shop, name: &str, mut rng: Rng) -> Tally {
         }
         // Some before they have done anything, most in the middle of it.
         if rng.u8(0..4) > 0 {
-            until(Duration::from_secs(60), "it prints", || !tail.printed().is_empty());
+            until(Duration::from_mins(1), "it prints", || !tail.printed().is_empty());
         }
         thread::sleep(Duration::from_millis(rng.u64(0..150)));
         tail.kill();

@@ -100,7 +100,7 @@ fn succession(shop: &Shop, rng: &mut Rng) -> (Vec<Member>, Duration) {
     let (mut past, mut slowest) = (Vec::new(), Duration::ZERO);
     for round in 0..4 {
         let mut holder = None;
-        until(Duration::from_secs(60), "one holds the lease and works", || {
+        until(Duration::from_mins(1), "one holds the lease and works", || {
             let token = shop.document("orders").map_or(0, |document| document.fencing_token());
             holder = members.iter().position(|member| member.tokens().last() == Some(&token));
             holder.is_some()

@@ -53,6 +53,7 @@ pub fn format_duration(duration: Duration) -> String {
     format!("{}{unit}", millis / u128::from(factor))
 }
 
+#[expect(clippy::ref_option, reason = "the form that serde calls")]
 pub(super) fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     match duration {
         Some(duration) => serializer.serialize_str(&format_duration(*duration)),

@@ -112,7 +112,8 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
     /// Takes the lease and serves under it, or stands by, until stopping is asked for.
     async fn compete(&self, total: &mut RunReport) -> Result<(), Error> {
         while !self.turn.stop.is_requested() {
-            let wait = match self.turn.stop.at_once(self.turn.core.acquire()).await {
+            // Given up in the middle, it could leave a lease that nobody holds.
+            let wait = match self.turn.stop.after_grace(self.turn.core.acquire()).await {
                 None => return Ok(()),
                 Some(Ok(Err(by))) => self.standby(&by),
                 Some(Ok(Ok(lease))) => match self.hold(Session::new(lease), total).await {

@@ -218,7 +218,7 @@ pub(crate) fn until(patience: Duration, what: &str, mut holds: impl FnMut() -> b
     }
 }
 
-/// A seed, from HIGHWATER_TEST_SEED or the clock; printed, so that a failure can be repeated.
+/// A seed, from `HIGHWATER_TEST_SEED` or the clock; printed, so that a failure can be repeated.
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("HIGHWATER_TEST_SEED").ok().map(|seed| seed.parse().expect("a seed is a number"));
     let seed = given.unwrap_or_else(|| {
