@@ -3,7 +3,7 @@
 #[path = "support/command.rs"]
 mod command;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -172,6 +172,26 @@ fn a_reader_who_leaves_ends_it_cleanly_and_the_batch_comes_again() {
         let ended = said(child.wait_with_output().unwrap());
         assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{args:?}");
     }
+}
+
+#[test]
+fn a_reader_who_pauses_costs_no_lease_and_tears_no_line() {
+    let shop = Shop::new();
+    for thousand in 0..10 {
+        shop.add(thousand * 1000 + 1..=thousand * 1000 + 1000);
+    }
+    let mut tail = shop.tail("orders", &["--once", "--batch-size", "2500", "--lease-ttl", "3s"]);
+    let mut child = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    reader.read_line(&mut printed).unwrap();
+    // Longer than TTL and margin: without heartbeats the lease would be free.
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(once(&shop, &[]).status, 3, "the lease is renewed while nobody reads");
+    reader.read_to_string(&mut printed).unwrap();
+    let ended = said(child.wait_with_output().unwrap());
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    assert_eq!(command::changes(&printed).iter().map(id).collect::<Vec<_>>(), (1..=10_000).collect::<Vec<_>>());
 }
 
 #[cfg(target_os = "linux")]

@@ -147,3 +147,31 @@ fn watch(shop: &Shop, done: &AtomicBool) -> BTreeMap<u64, String> {
     }
     owners
 }
+
+#[test]
+fn an_owner_who_was_stopped_past_its_lease_commits_nothing_and_stands_by() {
+    let shop = Shop::new();
+    shop.add(1..=3);
+    let mut stopped = Member::start(&shop, 0);
+    until(Duration::from_mins(1), "the first one works", || stopped.ids().len() == 3);
+    let other = Member::start(&shop, 1);
+    let acknowledged =
+        || shop.document("orders").unwrap().checkpoint().map(highwater::checkpoint::Checkpoint::row_count);
+    until(SLACK, "its batch is acknowledged", || acknowledged() == Some(3));
+    stopped.process.signal("-STOP");
+    shop.add(4..=6);
+    until(EXPIRY + SLACK, "the other one takes over", || other.ids() == [4, 5, 6]);
+    let token = other.tokens()[0];
+    assert!(token > stopped.tokens()[0]);
+
+    stopped.process.signal("-CONT");
+    shop.add(7..=9);
+    until(SLACK, "the other one goes on", || other.ids().len() == 6);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(shop.document("orders").unwrap().fencing_token(), token, "nobody took it from the new owner");
+    assert!(stopped.process.is_running() && stopped.ids() == [1, 2, 3], "the old one printed nothing more");
+    drop(other);
+    shop.add(10..=10);
+    until(EXPIRY + SLACK, "the old one goes on when its turn comes", || stopped.ids().last() == Some(&10));
+    assert_eq!(stopped.process.terminate(), 0);
+}

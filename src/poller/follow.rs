@@ -81,11 +81,11 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
         self.core.validate().await
     }
 
-    /// One run: takes the lease, handles up to [`max_batches_per_tick`](PollerBuilder::max_batches_per_tick)
+    /// One run: takes the lease, handles up to [`max_batches_per_tick`](crate::PollerBuilder::max_batches_per_tick)
     /// batches, and releases the lease with the last checkpoint in one write. For cron jobs, timers and
     /// serverless functions.
     ///
-    /// A lease that is held elsewhere is no error but an [`Ending`].
+    /// A lease that is held elsewhere is no error but an [`Ending`](crate::Ending).
     ///
     /// # Errors
     ///

@@ -21,6 +21,7 @@ pub(crate) struct Progress {
 struct Counts {
     rows: u64,
     lag: Option<TimeDelta>,
+    begun: Instant,
     shown: (Instant, u64),
 }
 
@@ -43,7 +44,8 @@ impl Progress {
     pub(crate) fn new(numbers: Numbers) -> Self {
         // Lines on the same terminal would tear each other.
         let face = if io::stderr().is_terminal() && !io::stdout().is_terminal() { Face::Terminal } else { Face::Log };
-        let counts = Counts { rows: 0, lag: None, shown: (Instant::now(), 0) };
+        let begun = Instant::now();
+        let counts = Counts { rows: 0, lag: None, begun, shown: (begun, 0) };
         Self { counts: Arc::new(Mutex::new(counts)), face, numbers }
     }
 
@@ -70,8 +72,11 @@ impl Progress {
         }
     }
 
-    /// Shows it for the last time.
+    /// Shows it for the last time, from the beginning on.
     pub(crate) fn end(&self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.shown = (counts.begun, 0);
+        drop(counts);
         self.show();
         logging::end_progress();
     }
