@@ -14,6 +14,8 @@ pub mod source;
 pub mod sources;
 pub mod sql;
 pub mod url;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod value;
 
 pub use sea_query;

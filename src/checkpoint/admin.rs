@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::document::{Checkpoint, StateDocument};
 use super::lease::{self, Availability};
-use super::leases::Patience;
+use super::leases::{Patience, refused_without_cause};
 use super::settings::margin_of;
 use super::writer::within;
 use super::{CheckpointStore, PollerName, Stored, Version, WriteCondition, WriteOutcome};
@@ -297,18 +297,13 @@ impl<C: CheckpointStore> Operator<C> {
                 Ok(WriteOutcome::Written(_)) => return Ok(()),
                 Ok(WriteOutcome::Refused) => match self.load(name).await {
                     Ok(Some((seen, _))) if seen.writer == next.writer => return Ok(()),
-                    Ok(seen) if condition.holds(seen.as_ref().map(|(_, version)| version)) => {
-                        Error::new(ErrorKind::Checkpoint, "the store refused a write whose condition held")
-                    }
+                    Ok(seen) if condition.holds(seen.as_ref().map(|(_, version)| version)) => refused_without_cause(),
                     Ok(_) => return Err(overtaken(name)),
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
-            if error.retry_status() == RetryStatus::Permanent && error.kind() != ErrorKind::Checkpoint {
-                return Err(error.with_poller(name.as_str()));
-            }
-            if patience.rest(&*self.clock).await.is_err() {
+            if error.retry_status() == RetryStatus::Permanent || patience.rest(&*self.clock).await.is_err() {
                 return Err(error.with_poller(name.as_str()));
             }
         }

@@ -188,7 +188,7 @@ impl<C: CheckpointStore> Leases<C> {
                 Ok(WriteOutcome::Refused) => match self.load().await {
                     Ok(Some((seen, version))) if seen.writer == bid.document.writer => return Ok(Placed::Won(version)),
                     Ok(seen) if bid.condition.holds(seen.as_ref().map(|(_, version)| version)) => {
-                        Error::new(ErrorKind::Checkpoint, "the store refused a write whose condition held")
+                        refused_without_cause()
                     }
                     Ok(seen) => return Ok(Placed::Overtaken(Box::new(seen))),
                     Err(error) if error.kind() == ErrorKind::CorruptState => return Err(error),
@@ -264,6 +264,12 @@ impl Drop for Stray<'_> {
             self.strays.lock().unwrap_or_else(PoisonError::into_inner).insert(owner_id);
         }
     }
+}
+
+/// A refusal after which the document is what the condition says. Another attempt tells more.
+pub(super) fn refused_without_cause() -> Error {
+    Error::new(ErrorKind::Checkpoint, "the store refused a write whose condition held")
+        .with_retry_status(RetryStatus::Transient)
 }
 
 /// How long a failing store is put up with.

@@ -55,9 +55,19 @@ impl LocalFiles {
         &self.folder
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_lock_wait(&mut self, lock_wait: Duration) {
+        self.lock_wait = lock_wait;
+    }
+
     pub(crate) async fn load(&self, poller: &PollerName) -> Result<Option<Stored>, Error> {
-        let path = self.document(poller);
-        off_thread(move |_| Ok(read(&path)?.map(|bytes| Stored { version: version_of(&bytes), bytes }))).await
+        let (folder, path) = (Arc::clone(&self.folder), self.document(poller));
+        off_thread(move |_| match read(&path)? {
+            Some(bytes) => Ok(Some(Stored { version: version_of(&bytes), bytes })),
+            None if folder.is_dir() => Ok(None),
+            None => Err(failure("read", &path, io::ErrorKind::NotFound.into(), RetryStatus::Permanent)),
+        })
+        .await
     }
 
     pub(crate) async fn write_if(

@@ -31,6 +31,8 @@ mod leases;
 mod local;
 mod object;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fmt;
@@ -312,39 +314,5 @@ impl Page {
         names.truncate(limit);
         let next = names.last().filter(|_| more).map(|last| PageToken::new(last.as_str()));
         Self { names, next }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_would_leave_the_folder_are_refused() {
-        let long = "x".repeat(129);
-        for name in ["", ".", "..", ".orders", "a/b", "a\\b", "a b", "a#1", "ä", "a\0", "%2e", &long] {
-            let error = PollerName::new(name).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Configuration, "{name:?}");
-        }
-        for name in ["a", "orders", "a..b", "A-1_2.x", &long[..128]] {
-            assert_eq!(PollerName::new(name).unwrap().as_str(), name);
-        }
-    }
-
-    #[test]
-    fn pages_follow_each_other_without_gap_or_repeat() {
-        let names: Vec<PollerName> =
-            ["d", "a", "c", "b", "e"].iter().map(|name| PollerName::new(name).unwrap()).collect();
-        let (mut seen, mut token) = (Vec::new(), None);
-        loop {
-            let page = Page::cut_at(names.clone(), token.as_ref(), 2);
-            assert!(page.names.len() <= 2);
-            seen.extend(page.names.iter().map(|name| name.as_str().to_owned()));
-            token = page.next;
-            if token.is_none() {
-                break;
-            }
-        }
-        assert_eq!(seen, ["a", "b", "c", "d", "e"]);
     }
 }

@@ -142,6 +142,7 @@ impl<C> Writer<C> {
     /// Sleeps, at most until the writer finds the lease lost.
     pub(crate) async fn sleep(&self, duration: Duration) {
         tokio::select! {
+            biased;
             () = self.clock.sleep(duration) => {}
             () = self.found_lost() => {}
         }
