@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::sync::Arc;
 
 use sea_query::SelectStatement;
 use sqlx::Pool;
@@ -115,10 +116,12 @@ pub(crate) struct IndexInfo {
 /// What stands where in a fetched row.
 #[derive(Clone, Debug)]
 pub struct Layout<F> {
+    /// The names of all columns but flags, for errors.
+    pub(crate) names: Arc<[Box<str>]>,
     /// The columns of the user's row: they come first, and this is how they decode.
-    pub(crate) forms: Box<[F]>,
+    pub(crate) forms: Arc<[F]>,
     /// The columns of the position, the cursor first.
-    pub(crate) position: Box<[usize]>,
+    pub(crate) position: Arc<[usize]>,
     /// The column that marks a deleted row.
     pub(crate) deleted: Option<usize>,
     /// The flags, where there are such.

@@ -121,7 +121,8 @@ impl<B: Backend> Reader<'_, B> {
         let forms = selected.iter().map(|column| B::form(&column.type_name)).collect();
         let mut place = |column| place_of(&mut selected, column);
         let position = self.position_columns(info)?;
-        let layout = Layout {
+        let mut layout = Layout {
+            names: Arc::default(),
             forms,
             position: position.iter().map(|column| place(column)).collect(),
             deleted: self.definition.deleted_when.as_ref().map(|name| find(info, name)).transpose()?.map(place),
@@ -132,7 +133,8 @@ impl<B: Backend> Reader<'_, B> {
         let first = |index: &usize| position[..*index].iter().all(|other| other.name != position[*index].name);
         let compared: Box<[usize]> = (0..position.len()).filter(first).collect();
         let order = compared.iter().map(|index| position[*index]).collect::<Vec<_>>();
-        let selected = selected.iter().map(|column| column.name.clone()).collect();
+        let selected: Vec<Box<str>> = selected.iter().map(|column| column.name.clone()).collect();
+        layout.names = selected.as_slice().into();
         Ok(Shape {
             columns,
             positions: position.iter().map(|column| keyset_column(column)).collect(),

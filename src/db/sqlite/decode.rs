@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
-use sqlx::{Decode, Row as _, Type, TypeInfo as _, ValueRef as _};
+use sqlx::{Decode, Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::db::driver::{Fetched, Layout};
 use crate::error::{Error, ErrorKind};
@@ -35,12 +35,12 @@ impl Form {
 pub(super) fn row(row: &SqliteRow, layout: &Layout<Form>) -> Result<Fetched, Error> {
     let mut values = Vec::with_capacity(layout.forms.len());
     for (index, form) in layout.forms.iter().enumerate() {
-        values.push(value(row, index, *form)?);
+        values.push(value(row, index, *form).map_err(|error| error.with_column(&layout.names[index]))?);
     }
     let flag = |index: Option<usize>| index.map_or(Ok(None), |index| integer(row, index));
     Ok(Fetched {
         values,
-        position: position(row, &layout.position)?,
+        position: position(row, layout)?,
         deleted: layout.deleted.map_or(Ok(false), |index| is_set(row, index))?,
         ripe: if layout.ripe.is_some() { flag(layout.ripe)?.map(|ripe| ripe != 0) } else { Some(true) },
         step: flag(layout.step)?.unwrap_or_default(),
@@ -64,21 +64,15 @@ fn stored(row: &SqliteRow, index: usize) -> Result<Stored, Error> {
     }
     let class = raw.type_info().into_owned();
     match class.name() {
-        "INTEGER" => decode(raw, index).map(Stored::Integer),
-        "REAL" => decode(raw, index).map(Stored::Real),
-        "TEXT" => decode(raw, index).map(Stored::Text),
-        _ => decode(raw, index).map(Stored::Blob),
+        "INTEGER" => decode(raw).map(Stored::Integer),
+        "REAL" => decode(raw).map(Stored::Real),
+        "TEXT" => decode(raw).map(Stored::Text),
+        _ => decode(raw).map(Stored::Blob),
     }
 }
 
-fn decode<'r, T: Decode<'r, sqlx::Sqlite> + Type<sqlx::Sqlite>>(
-    raw: SqliteValueRef<'r>,
-    index: usize,
-) -> Result<T, Error> {
-    T::decode(raw).map_err(|_| {
-        let sentence = format!("column {} of the result holds text that is not UTF-8", index + 1);
-        Error::new(ErrorKind::Serialization, sentence)
-    })
+fn decode<'r, T: Decode<'r, sqlx::Sqlite>>(raw: SqliteValueRef<'r>) -> Result<T, Error> {
+    T::decode(raw).map_err(|_| Error::new(ErrorKind::Serialization, "a row holds text that is not UTF-8"))
 }
 
 fn value(row: &SqliteRow, index: usize, form: Form) -> Result<Value, Error> {
@@ -95,10 +89,11 @@ fn value(row: &SqliteRow, index: usize, form: Form) -> Result<Value, Error> {
     })
 }
 
-fn position(row: &SqliteRow, columns: &[usize]) -> Result<Result<Box<[Exact]>, usize>, Error> {
-    let mut values = Vec::with_capacity(columns.len());
-    for (place, index) in columns.iter().enumerate() {
-        values.push(match stored(row, *index)? {
+fn position(row: &SqliteRow, layout: &Layout<Form>) -> Result<Result<Box<[Exact]>, usize>, Error> {
+    let mut values = Vec::with_capacity(layout.position.len());
+    for (place, index) in layout.position.iter().enumerate() {
+        let stored = stored(row, *index).map_err(|error| error.with_column(&layout.names[*index]))?;
+        values.push(match stored {
             Stored::Null => return Ok(Err(place)),
             Stored::Integer(number) => Exact::Integer(number),
             Stored::Real(number) => Exact::Real(number),

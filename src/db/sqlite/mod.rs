@@ -3,6 +3,8 @@
 mod catalogue;
 mod connect;
 mod decode;
+#[cfg(test)]
+mod plans;
 
 use futures_util::TryStreamExt as _;
 use sea_query::SelectStatement;
