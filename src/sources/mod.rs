@@ -10,5 +10,5 @@ mod validate;
 
 pub use definition::NullPolicy;
 pub use query::{OwnColumns, QuerySource};
-pub use state::{HasCursor, HasKey, NeedsCursor, NeedsKey, WantsCursor, WantsKey, WithCursor, WithKey};
+pub use state::{HasCursor, HasKey, KeyLength, NeedsCursor, NeedsKey, WantsCursor, WantsKey, WithCursor, WithKey};
 pub use table::TableSource;
