@@ -23,6 +23,10 @@ use crate::record::SourceDescriptor;
 /// Every change raises the fencing token, so that an owner who still believes in its lease can't commit any more, and
 /// is refused with `LeaseHeld` while a lease lives, except by [`unlock`](Self::unlock).
 ///
+/// # Cancel safety
+///
+/// A change whose future is dropped may have been made, or may still be: [`show`](Self::show) tells.
+///
 /// ```
 /// use highwater::checkpoint::{ObjectCheckpoints, Operator, PollerName, ResetTo};
 /// use highwater::{Position, clock::SystemClock};
@@ -195,10 +199,7 @@ impl<C: CheckpointStore> Operator<C> {
             )
             .with_poller(name.as_str()));
         }
-        let (original, _) = self.load(name).await?.ok_or_else(|| absent(name))?;
-        if original.deleted_at.is_some() {
-            return Err(absent(name));
-        }
+        let original = existing(name, self.load(name).await?.as_ref())?;
         let found = self.load(copy).await?;
         self.idle(copy, found.as_ref())?;
         let mut next = original;
@@ -231,8 +232,7 @@ impl<C: CheckpointStore> Operator<C> {
     pub async fn adopt(&self, name: &PollerName, source: &SourceDescriptor) -> Result<Adoption, Error> {
         let found = self.load(name).await?;
         self.idle(name, found.as_ref())?;
-        let (document, _) = found.as_ref().ok_or_else(|| absent(name))?;
-        let mut next = document.clone();
+        let mut next = existing(name, found.as_ref())?;
         let before = next.source.clone();
         let fresh = Uuid::new_v4().to_string();
         let now = source.fingerprint().seal(before.as_ref().map_or(&*fresh, SealedFingerprint::salt));
@@ -324,6 +324,12 @@ fn alive(name: &PollerName, found: Option<&(StateDocument, Version)>) -> StateDo
         Some((document, _)) if document.deleted_at.is_none() => document.clone(),
         _ => StateDocument::empty(name, &Uuid::new_v4().to_string()),
     }
+}
+
+/// What was found, unless it is nothing or a tombstone.
+fn existing(name: &PollerName, found: Option<&(StateDocument, Version)>) -> Result<StateDocument, Error> {
+    let found = found.map(|(document, _)| document).filter(|document| document.deleted_at.is_none());
+    found.cloned().ok_or_else(|| absent(name))
 }
 
 /// Whether positions of the one mean the same in the other.

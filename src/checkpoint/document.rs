@@ -298,7 +298,7 @@ struct Head {
     version: u64,
 }
 
-const MEND: &str = "put a good copy back with `checkpoint import`, or move it away to begin anew";
+const MEND: &str = "move it away, and put a good copy back with `checkpoint import` or begin anew";
 
 #[cfg(test)]
 mod tests {

@@ -50,7 +50,6 @@ pub struct Leases<C> {
 }
 
 /// The outcome of [`Leases::acquire`].
-#[derive(Debug)]
 pub enum Acquired<C> {
     /// The lease is ours.
     Held(HeldLease<C>),
@@ -222,6 +221,15 @@ impl<C: CheckpointStore> Leases<C> {
 
     fn lock_strays(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         self.strays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> fmt::Debug for Acquired<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(lease) => f.debug_tuple("Held").field(lease).finish(),
+            Self::HeldElsewhere(by) => f.debug_tuple("HeldElsewhere").field(by).finish(),
+        }
     }
 }
 

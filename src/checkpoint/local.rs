@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -189,11 +189,11 @@ impl LocalFiles {
 }
 
 /// Who waits for a file operation: gone when its future was dropped.
-struct Caller(Box<dyn Fn() -> bool + Send>);
+struct Caller(Weak<()>);
 
 impl Caller {
     fn waits(&self) -> bool {
-        (self.0)()
+        self.0.strong_count() > 0
     }
 }
 
@@ -202,25 +202,21 @@ impl Caller {
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce(&Caller) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    let waiting = Arc::new(());
+    let caller = Caller(Arc::downgrade(&waiting));
     let (reply, answer) = oneshot::channel();
-    let reply = Arc::new(std::sync::Mutex::new(Some(reply)));
-    let watched = Arc::clone(&reply);
-    let caller = Caller(Box::new(move || {
-        watched.lock().is_ok_and(|reply| reply.as_ref().is_some_and(|reply: &oneshot::Sender<_>| !reply.is_closed()))
-    }));
     let run = move || {
-        let done = work(&caller);
-        if let Some(reply) = reply.lock().ok().and_then(|mut reply| reply.take()) {
-            // Nobody waits any more: the protocol above finds out by reading.
-            let _ = reply.send(done);
-        }
+        // An answer that nobody waits for is found out by reading, in the protocol above.
+        let _ = reply.send(work(&caller));
     };
     thread::Builder::new().name("highwater-files".to_owned()).spawn(run).map_err(|error| {
         Error::new(ErrorKind::Checkpoint, "no thread for file work")
             .with_retry_status(RetryStatus::Transient)
             .with_source(error)
     })?;
-    answer.await.unwrap_or_else(|_| {
+    let answered = answer.await;
+    drop(waiting);
+    answered.unwrap_or_else(|_| {
         let message = "the file work ended without an answer";
         Err(Error::new(ErrorKind::Checkpoint, message).with_retry_status(RetryStatus::Unknown))
     })

@@ -325,7 +325,7 @@ impl Known {
         format!("{owner_id}.{}", self.writes)
     }
 
-    /// A write has landed: it is what comes next builds on, and no other on top of the same base can land any more.
+    /// A write has landed: what comes next builds on it, and no other on top of the same base can land any more.
     fn stand_on(&mut self, planned: &Planned, version: Version) {
         self.base = (*planned.document).clone();
         self.version = version;

@@ -66,6 +66,12 @@ impl Party {
         }
     }
 
+    /// A lease after the last holder was dropped.
+    fn acquire_again(&self) -> HeldLease<Store> {
+        self.clock.advance(133 * SECOND);
+        self.acquire()
+    }
+
     fn document(&self) -> StateDocument {
         self.run(self.leases.peek()).unwrap().unwrap()
     }
@@ -79,7 +85,7 @@ fn abandon(future: impl Future, polls: usize) {
     }
 }
 
-fn poll<F: Future>(future: &mut std::pin::Pin<&mut F>) -> Poll<F::Output> {
+fn poll<F: Future + ?Sized>(future: &mut std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -142,12 +148,4 @@ fn every_future_is_send() {
     assert_send(&lease.commit(to(&position, "b")));
     assert_send(&lease.commit_and_release(to(&position, "b")));
     assert_send(&party.acquire_again().release());
-}
-
-impl Party {
-    /// A lease after the last holder was dropped.
-    fn acquire_again(&self) -> HeldLease<Store> {
-        self.clock.advance(133 * SECOND);
-        self.acquire()
-    }
 }

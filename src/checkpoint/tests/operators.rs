@@ -100,6 +100,10 @@ fn a_tombstone_keeps_token_and_revision() {
     let lease = desk.party.acquire();
     assert_eq!((lease.fencing_token(), lease.checkpoint()), (3, None));
     assert_ne!(lease.stream_id(), before.stream_id());
+    desk.party.run(lease.release()).unwrap();
+    desk.party.run(desk.operator.tombstone(&orders())).unwrap();
+    let adopted = desk.party.run(desk.operator.adopt(&orders(), &table()));
+    assert_eq!(adopted.unwrap_err().kind(), ErrorKind::NotFound, "there is nothing to adopt in a tombstone");
 }
 
 #[test]

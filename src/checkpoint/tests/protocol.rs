@@ -196,6 +196,35 @@ fn a_commit_that_landed_before_a_takeover_is_acknowledged() {
 }
 
 #[test]
+fn a_commit_whose_trace_is_gone_is_unknown_after_a_takeover() {
+    let shared = shared();
+    let (first, second) = (Party::new(&shared), Party::new(&shared));
+    let (mut lease, one, two) = (first.acquire(), token(1), token(2));
+    first.store.fail_writes([Fault::HangAfter]);
+    let mut commit = Box::pin(lease.commit(to(&one, "b")));
+    for _ in 0..4 {
+        assert!(poll(&mut commit.as_mut()).is_pending());
+    }
+    second.clock.advance(140 * SECOND);
+    second.run(second.acquire().commit_and_release(to(&two, "c"))).unwrap();
+    let error = first.run(commit).unwrap_err();
+    assert_eq!((error.kind(), error.retry_status()), (ErrorKind::CommitUnknown, RetryStatus::Unknown));
+}
+
+#[test]
+fn a_commit_that_a_takeover_went_past_is_surely_lost() {
+    let shared = shared();
+    let (first, second) = (Party::new(&shared), Party::new(&shared));
+    let (mut lease, one) = (first.acquire(), token(1));
+    first.store.fail_writes([Fault::Hang]);
+    let mut commit = Box::pin(lease.commit(to(&one, "b")));
+    assert!(poll(&mut commit.as_mut()).is_pending());
+    second.clock.advance(140 * SECOND);
+    second.run(second.acquire().release()).unwrap();
+    assert_eq!(first.run(commit).unwrap_err().kind(), ErrorKind::LostLease);
+}
+
+#[test]
 fn the_deadline_passes_on_whichever_clock_is_first_and_stays_passed() {
     let moves: [fn(&ManualClock); 3] = [
         |clock| clock.advance(114 * SECOND),

@@ -7,7 +7,7 @@ use crate::checkpoint::lease::{
     Availability, Claim, Intention, Loss, ReadBack, Stamp, acquire, apply, availability, judge, surely_not_committed,
 };
 
-const TTL: Duration = Duration::from_secs(120);
+const TTL: Duration = Duration::from_mins(2);
 const MARGIN: Duration = Duration::from_secs(12);
 
 fn at(seconds: i64) -> DateTime<Utc> {
