@@ -10,6 +10,14 @@ use crate::error::{Error, ErrorKind};
 /// A connection string, taken apart: `scheme://rest?option=value&...`.
 ///
 /// `Display` and `Debug` hide what could be a password.
+///
+/// ```
+/// use highwater::url::ConnectionUrl;
+///
+/// let url = ConnectionUrl::parse("postgres://me:secret@host/shop?sslmode=require")?;
+/// assert_eq!(url.to_string(), "postgres://me:***@host/shop?sslmode=***");
+/// # Ok::<(), highwater::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct ConnectionUrl {
     scheme: Box<str>,

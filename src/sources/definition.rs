@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fingerprint::Fingerprint;
 use crate::record::{Operation, SourceDescriptor};
 use crate::sql::keyset::Relation;
-use crate::sql::params::{Part, SqlText, check_rendered};
+use crate::sql::params::{self, Part, SqlText};
 use crate::sql::{Dialect, Filter, filter, lex};
 
 /// What to do about rows whose cursor is NULL: no position can stand on them.
@@ -78,10 +78,10 @@ impl Definition {
         }
         Ok(match &self.origin {
             Origin::Table { schema, name } => Relation::Table { schema: schema.clone(), name: name.clone() },
-            Origin::Sql(sql) => Relation::Text(sql.operand(Part::Query, dialect)?),
+            Origin::Sql(sql) => Relation::Query(sql.operand(Part::Query, dialect)?),
             Origin::Select(select) => {
-                check_rendered(&dialect.render(select)?.0, Part::Query, dialect)?;
-                Relation::Select(select.clone())
+                let (sql, values) = dialect.render(select)?;
+                Relation::Query(params::rendered(&sql, values, Part::Query, dialect)?)
             }
         })
     }
@@ -152,7 +152,6 @@ macro_rules! common_steps {
     ($source:ident) => {
         impl<B: Backend, C, K> $source<B, C, K> {
             /// Names the column that orders changes: a timestamp of the last change, a version, an id.
-            #[must_use]
             pub fn cursor(self, column: impl Into<Box<str>>) -> $source<B, WithCursor, K>
             where
                 C: WantsCursor,
@@ -164,7 +163,6 @@ macro_rules! common_steps {
             /// Names the columns of the primary key, which tell rows with the same cursor apart.
             ///
             /// From one to 32 columns; none at all doesn't compile.
-            #[must_use]
             pub fn key<const N: usize>(self, columns: [&str; N]) -> $source<B, C, WithKey>
             where
                 K: WantsKey,
@@ -180,40 +178,34 @@ macro_rules! common_steps {
             /// both. A row that is too young holds back all rows after it. The cursor has to hold times: on SQLite
             /// text that begins with a date as `2026-01-31`, Unix time as a number in seconds to nanoseconds since
             /// the year 2000, or julian days; another value is an error.
-            #[must_use]
             pub fn lag(self, lag: std::time::Duration) -> Self {
                 self.with(|definition| definition.lag = Some(lag))
             }
 
             /// Names the column that marks deleted rows: where it is not NULL, and neither false nor 0, the change
             /// is a delete.
-            #[must_use]
             pub fn deleted_when(self, column: impl Into<Box<str>>) -> Self {
                 let column = column.into();
                 self.with(|definition| definition.deleted_when = Some(column))
             }
 
             /// Says that rows are only ever added: changes are inserts instead of upserts.
-            #[must_use]
             pub fn insert_only(self) -> Self {
                 self.with(|definition| definition.operation = Operation::Insert)
             }
 
             /// Says what to do about rows whose cursor is NULL.
-            #[must_use]
             pub fn nulls(self, policy: NullPolicy) -> Self {
                 self.with(|definition| definition.nulls = policy)
             }
 
             /// Sets after how long columns and indexes are read again (5 s). A statement that fails reads them
             /// at once.
-            #[must_use]
             pub fn refresh_shape_every(self, interval: std::time::Duration) -> Self {
                 self.with(|definition| definition.refresh = interval)
             }
 
             /// Names the source, in changes and errors. It is not part of the fingerprint.
-            #[must_use]
             pub fn named(self, name: impl Into<Box<str>>) -> Self {
                 let name = name.into();
                 self.with(|definition| definition.name = name)

@@ -52,6 +52,19 @@ pub struct QuerySource<B: Backend, C = NeedsCursor, K = NeedsKey> {
 
 impl<B: Backend> Database<B> {
     /// A query made with sea-query, to be read in the order of one of its columns.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use highwater::sea_query::{Expr, ExprTrait as _, Query};
+    /// use highwater::{Database, Source, Sqlite};
+    ///
+    /// let db = Database::<Sqlite>::connect("sqlite::memory:").await?;
+    /// let paid = Query::select().columns(["id", "version"]).from("orders").and_where(Expr::col("paid").eq(true)).take();
+    /// let orders = db.query(paid).cursor("version").key(["id"]).named("paid orders");
+    /// assert_eq!(orders.name(), "paid orders");
+    /// # Ok::<(), highwater::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn query(&self, select: SelectStatement) -> QuerySource<B> {
         self.query_source(Origin::Select(Box::new(select)))
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::db::driver::Fetched;
+use crate::db::driver::{Fetched, Follows};
 use crate::db::{Backend, Database};
 use crate::error::{Error, ErrorKind, RetryStatus};
-use crate::position::{Keyset, Position};
+use crate::position::{Keyset, KeysetColumn, KeysetShape, Position};
 use crate::record::{Operation, RawRecord, SourceDescriptor};
 use crate::source::{Capabilities, Fetch, FetchRequest, Remaining};
 use crate::sources::definition::{Definition, NullPolicy};
@@ -66,7 +66,7 @@ impl<'a, B: Backend> Reader<'a, B> {
     }
 
     async fn fetch_as(&self, shape: &Shape<B>, request: FetchRequest<'_>) -> Result<Fetch, Error> {
-        let after = request.after().map(|position| self.resume(shape, position)).transpose()?;
+        let after = request.after().map(|position| resume(&shape.positions, position)).transpose()?;
         if self.definition.nulls == NullPolicy::Error && shape.keyset.nullable_cursor {
             self.refuse_null_cursor(shape).await?;
         }
@@ -85,28 +85,6 @@ impl<'a, B: Backend> Reader<'a, B> {
         self.count_nulls(shape, fetch).await
     }
 
-    /// The position to go on from, if it was taken in columns as they are now.
-    fn resume<'p>(&self, shape: &Shape<B>, position: &'p Position) -> Result<&'p Keyset, Error> {
-        let mismatch = |what: &str| {
-            let sentence = format!(
-                "the checkpoint can't be resumed here: {what}; `checkpoint adopt` binds it to this source as it is, \
-                 `checkpoint reset` starts over"
-            );
-            Error::new(ErrorKind::FingerprintMismatch, sentence)
-        };
-        let keyset = position.as_keyset().ok_or_else(|| mismatch("it is a token of another kind of source"))?;
-        let (then, now) = (keyset.shape(), &shape.positions);
-        if then == now {
-            return Ok(keyset);
-        }
-        if then.len() != now.len() {
-            let count = format!("it has {} columns, the source has {}", then.len(), now.len());
-            return Err(mismatch(&count));
-        }
-        let difference = then.iter().zip(now.iter()).find_map(|(then, now)| column_difference(then, now));
-        Err(mismatch(&difference.unwrap_or_default()))
-    }
-
     async fn refuse_null_cursor(&self, shape: &Shape<B>) -> Result<(), Error> {
         if B::fetch_integer(self.db.pool(), &shape.keyset.null_cursor_probe()).await? == 0 {
             return Ok(());
@@ -115,13 +93,13 @@ impl<'a, B: Backend> Reader<'a, B> {
         let sentence = format!(
             "rows have NULL in their cursor; find them by key {key}: SELECT {key} FROM {} WHERE \"{cursor}\" IS NULL; \
              give them a value, or leave them out with `.nulls(NullPolicy::Skip)`",
-            self.from_clause()
+            self.relation_in_sql()
         );
         Err(Error::new(ErrorKind::NullPosition, sentence).with_column(cursor))
     }
 
     /// What stands after FROM in a query that people type.
-    pub(super) fn from_clause(&self) -> String {
+    pub(super) fn relation_in_sql(&self) -> String {
         use crate::sources::definition::Origin;
         match &self.definition.origin {
             Origin::Table { schema: Some(schema), name } => format!("\"{schema}\".\"{name}\""),
@@ -136,14 +114,11 @@ impl<'a, B: Backend> Reader<'a, B> {
         let mut records = Vec::with_capacity(rows.len().min(limit));
         let mut step = 0;
         for row in rows {
-            if row.step < step {
-                return Err(Error::new(
-                    ErrorKind::Query,
-                    "the database returned the statement's two steps out of order",
-                ));
+            if row.step < step || row.follows == Follows::Below {
+                return Err(Error::new(ErrorKind::Query, "the database returned rows out of their order"));
             }
             step = row.step;
-            if row.repeated {
+            if row.follows == Follows::Repeats {
                 return Err(self.duplicate(shape));
             }
             if row.ripe == Some(false) {
@@ -166,7 +141,7 @@ impl<'a, B: Backend> Reader<'a, B> {
             let column = &shape.positions[place].name;
             let sentence = format!(
                 "a row has NULL in its key, where no position can stand; find it: SELECT * FROM {} WHERE \"{column}\" IS NULL",
-                self.from_clause()
+                self.relation_in_sql()
             );
             Error::new(ErrorKind::NullPosition, sentence).with_column(column)
         })?;
@@ -181,7 +156,7 @@ impl<'a, B: Backend> Reader<'a, B> {
             "two rows share cursor and key, and a batch border between them would lose one; find them: \
              SELECT {columns}, COUNT(*) FROM {} GROUP BY {columns} HAVING COUNT(*) > 1; then add columns to `.key(..)` \
              until it tells all rows apart",
-            self.from_clause()
+            self.relation_in_sql()
         );
         Error::new(ErrorKind::DuplicatePosition, sentence).with_column(&self.key.join(", "))
     }
@@ -197,6 +172,28 @@ impl<'a, B: Backend> Reader<'a, B> {
         let rows = B::fetch_integer(self.db.pool(), &shape.keyset.null_cursor_count()).await?;
         Ok(fetch.with_skipped_nulls(rows.unsigned_abs()))
     }
+}
+
+/// The position to go on from, if it was taken in columns as they are now.
+fn resume<'p>(now: &KeysetShape, position: &'p Position) -> Result<&'p Keyset, Error> {
+    let mismatch = |what: &str| {
+        let sentence = format!(
+            "the checkpoint can't be resumed here: {what}; `checkpoint adopt` binds it to this source as it is, \
+             `checkpoint reset` starts over"
+        );
+        Error::new(ErrorKind::FingerprintMismatch, sentence)
+    };
+    let keyset = position.as_keyset().ok_or_else(|| mismatch("it is a token of another kind of source"))?;
+    let then = keyset.shape();
+    if then == now {
+        return Ok(keyset);
+    }
+    if then.len() != now.len() {
+        let count = format!("it has {} columns, the source has {}", then.len(), now.len());
+        return Err(mismatch(&count));
+    }
+    let difference = then.iter().zip(now.iter()).find_map(|(then, now)| column_difference(then, now));
+    Err(mismatch(&difference.unwrap_or_default()))
 }
 
 /// A database that finds the checkpoint's own row above the checkpoint compares it in two ways; going on would
@@ -220,7 +217,7 @@ fn no_time<B: Backend>(shape: &Shape<B>) -> Error {
 }
 
 /// The first thing in which two columns differ.
-fn column_difference(then: &crate::position::KeysetColumn, now: &crate::position::KeysetColumn) -> Option<String> {
+fn column_difference(then: &KeysetColumn, now: &KeysetColumn) -> Option<String> {
     let shown = |text: &str| if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") };
     if then.name != now.name {
         return Some(format!("its column `{}` is now `{}`", then.name, now.name));
@@ -231,8 +228,7 @@ fn column_difference(then: &crate::position::KeysetColumn, now: &crate::position
     }
     let collation = |of: &Option<Box<str>>| shown(of.as_deref().unwrap_or_default());
     (then.collation != now.collation).then(|| {
-        let (then, before) = (collation(&now.collation), collation(&then.collation));
-        format!("the collation of `{}` was {before}, is {then}", now.name)
+        format!("the collation of `{}` was {}, is {}", now.name, collation(&then.collation), collation(&now.collation))
     })
 }
 

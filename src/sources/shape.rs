@@ -64,24 +64,21 @@ impl<B: Backend> Shape<B> {
                 next - 1
             })
         };
-        let (ripe, step, repeated) = (place(flags.ripe), place(flags.step), place(flags.repeated));
-        Layout { ripe, step, repeated, ..self.layout.clone() }
+        let (ripe, step, follows) = (place(flags.ripe), place(flags.step), place(flags.follows));
+        Layout { ripe, step, follows, ..self.layout.clone() }
     }
 }
 
 impl<B: Backend> Reader<'_, B> {
-    /// The shape, read again where it is too old.
-    pub(super) async fn shape(&self) -> Result<Arc<Shape<B>>, Error> {
-        match self.cache.recent(self.definition.refresh) {
-            Some(shape) => Ok(shape),
-            None => self.reload().await,
-        }
-    }
-
     /// Reads the shape.
     pub(super) async fn reload(&self) -> Result<Arc<Shape<B>>, Error> {
         let info = self.describe().await?;
-        self.shape_of(&info).map(|shape| self.cache.keep(shape))
+        self.adopt(&info)
+    }
+
+    /// Makes a shape of what was described, and keeps it.
+    pub(super) fn adopt(&self, info: &RelationInfo) -> Result<Arc<Shape<B>>, Error> {
+        self.shape_of(info).map(|shape| self.cache.keep(shape))
     }
 
     /// What the catalogue says of the table, or the database of the query.
@@ -110,13 +107,7 @@ impl<B: Backend> Reader<'_, B> {
     }
 
     fn shape_of(&self, info: &RelationInfo) -> Result<Shape<B>, Error> {
-        let mut selected = match &self.definition.columns {
-            None => info.columns.iter().collect(),
-            Some(names) => names.iter().map(|name| find(info, name)).collect::<Result<Vec<_>, _>>()?,
-        };
-        if selected.is_empty() {
-            return Err(Error::new(ErrorKind::Configuration, "the source has no columns; name some by `.columns(..)`"));
-        }
+        let mut selected = self.projected(info)?;
         let columns: Columns = selected.iter().map(|column| column.name.clone()).collect();
         let forms = selected.iter().map(|column| B::form(&column.type_name)).collect();
         let mut place = |column| place_of(&mut selected, column);
@@ -128,7 +119,7 @@ impl<B: Backend> Reader<'_, B> {
             deleted: self.definition.deleted_when.as_ref().map(|name| find(info, name)).transpose()?.map(place),
             ripe: None,
             step: None,
-            repeated: None,
+            follows: None,
         };
         let first = |index: &usize| position[..*index].iter().all(|other| other.name != position[*index].name);
         let compared: Box<[usize]> = (0..position.len()).filter(first).collect();
@@ -142,6 +133,26 @@ impl<B: Backend> Reader<'_, B> {
             compared,
             layout,
         })
+    }
+
+    /// The columns of the user's row, each once.
+    fn projected<'i>(&self, info: &'i RelationInfo) -> Result<Vec<&'i ColumnInfo>, Error> {
+        let Some(names) = &self.definition.columns else {
+            return Ok(info.columns.iter().collect());
+        };
+        let mut columns: Vec<&ColumnInfo> = Vec::with_capacity(names.len());
+        for name in names {
+            let column = find(info, name)?;
+            if columns.iter().any(|other| other.name == column.name) {
+                let error = Error::new(ErrorKind::Configuration, "the column is named twice in `.columns(..)`");
+                return Err(error.with_column(name));
+            }
+            columns.push(column);
+        }
+        if columns.is_empty() {
+            return Err(Error::new(ErrorKind::Configuration, "`.columns(..)` names none; leave it away to read all"));
+        }
+        Ok(columns)
     }
 
     /// The cursor's column, then the key's.
@@ -240,6 +251,30 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn column(name: &str, collation: &str) -> ColumnInfo {
+        ColumnInfo { name: name.into(), type_name: "TEXT".into(), not_null: false, collation: Some(collation.into()) }
+    }
+
+    #[test]
+    fn an_index_says_unique_only_for_what_it_covers_and_compares_alike() {
+        let unique = |index: &[(&str, &str)], wanted: &[&ColumnInfo]| {
+            let columns = index.iter().map(|(name, collation)| ((*name).into(), Some((*collation).into()))).collect();
+            let info = RelationInfo {
+                kind: RelationKind::Table,
+                columns: Vec::new(),
+                indexes: vec![IndexInfo { columns, unique: true }],
+                rowid_alias: None,
+            };
+            is_unique(&info, wanted)
+        };
+        let (u, a, b) = (column("u", "BINARY"), column("a", "BINARY"), column("b", "NOCASE"));
+        assert!(unique(&[("a", "BINARY")], &[&u, &a]));
+        assert!(unique(&[("a", "BINARY"), ("u", "BINARY")], &[&u, &a]));
+        assert!(!unique(&[("a", "BINARY"), ("b", "NOCASE")], &[&u, &a]), "more than is compared");
+        assert!(!unique(&[("b", "BINARY")], &[&u, &b]), "'a' and 'A' are one position");
+        assert!(unique(&[("b", "NOCASE")], &[&u, &b]));
+    }
 
     #[test]
     fn near_names_are_offered_and_others_listed() {

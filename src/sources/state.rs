@@ -38,12 +38,14 @@ pub trait HasKey: sealed::State + Send + Sync {
     fn key(&self) -> &[Box<str>];
 }
 
+#[diagnostic::do_not_recommend]
 impl HasCursor for WithCursor {
     fn cursor(&self) -> &str {
         &self.0
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl HasKey for WithKey {
     fn key(&self) -> &[Box<str>] {
         &self.0
@@ -76,6 +78,7 @@ pub trait KeyLength: sealed::State {}
 
 macro_rules! key_lengths {
     ($($length:literal)+) => {$(
+        #[diagnostic::do_not_recommend]
         impl KeyLength for [(); $length] {}
         impl sealed::State for [(); $length] {}
     )+};
@@ -83,7 +86,9 @@ macro_rules! key_lengths {
 
 key_lengths! { 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 }
 
+#[diagnostic::do_not_recommend]
 impl WantsCursor for NeedsCursor {}
+#[diagnostic::do_not_recommend]
 impl WantsKey for NeedsKey {}
 
 mod sealed {

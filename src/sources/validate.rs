@@ -12,9 +12,8 @@ impl<B: Backend> Reader<'_, B> {
         let check = async {
             let info = self.describe().await?;
             // Resolves every column, and composes the filter.
-            self.reload().await?;
+            let shape = self.adopt(&info)?;
             // A statement of no rows: what the catalogue can't tell, the database's parser does.
-            let shape = self.shape().await?;
             let layout = shape.layout(shape.keyset.flags(false));
             B::fetch(self.db.pool(), &shape.keyset.statement(None, 0), &layout, 0).await?;
             self.warnings(&info)
@@ -38,7 +37,7 @@ impl<B: Backend> Reader<'_, B> {
             RelationKind::Table => format!(
                 "nothing says that the key {key} of `{table}` tells all rows apart; it is trusted, and every fetch \
                  checks its rows for repeats. Mend it: CREATE UNIQUE INDEX \"{table}_key\" ON {} ({key})",
-                self.from_clause()
+                self.relation_in_sql()
             ),
             RelationKind::View | RelationKind::Query => format!(
                 "nothing can say that the key {key} of `{table}` tells all rows apart; it is trusted, and every fetch \
@@ -74,7 +73,7 @@ impl<B: Backend> Reader<'_, B> {
         Some(format!(
             "no index of `{table}` serves reading by {list}, so every poll reads the whole table. \
              Mend it: CREATE INDEX \"{table}_changes\" ON {} ({list})",
-            self.from_clause()
+            self.relation_in_sql()
         ))
     }
 

@@ -33,12 +33,8 @@ impl Dialect {
         Ok((sql, values))
     }
 
-    /// A value as a bind.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Configuration`] where the dialect has no one form for it.
-    pub(crate) fn bind(self, value: &Value) -> Result<sea_query::Value, Error> {
+    /// A value as a bind, or why the dialect has no one form for it.
+    pub(crate) fn bind(self, value: &Value) -> Result<sea_query::Value, &'static str> {
         let Self::Sqlite = self;
         Ok(match value {
             Value::Null => sea_query::Value::String(None),
@@ -48,9 +44,7 @@ impl Dialect {
             Value::Text(text) => text.clone().into(),
             Value::Bytes(bytes) => bytes.clone().into(),
             Value::Timestamp(_) => {
-                let sentence =
-                    "SQLite has no type for time; give the parameter as the text or number that the column stores";
-                return Err(Error::new(ErrorKind::Configuration, sentence));
+                return Err("SQLite has no type for time; give the text or number that the column stores");
             }
         })
     }
@@ -72,28 +66,28 @@ impl Dialect {
     /// are cut at the first that isn't ripe, and none is passed over.
     pub(crate) fn ripe(self, cursor: &Expr, lag: Duration) -> Expr {
         let Self::Sqlite = self;
-        let seconds = || Expr::val(lag.as_secs_f64());
-        let unix = format!(
-            "(CASE WHEN ? < {Y2K} THEN NULL WHEN ? < {Y2K}e3 THEN ? <= {NOW} - ? \
-             WHEN ? < {Y2K}e6 THEN ? / 1e3 <= {NOW} - ? WHEN ? < {Y2K}e9 THEN ? / 1e6 <= {NOW} - ? \
-             ELSE ? / 1e9 <= {NOW} - ? END)"
-        );
+        // Subqueries, so that the clock is read once a statement and not once a row.
+        let bound = || Expr::cust_with_exprs("(SELECT (julianday('now') - 2440587.5) * 86400.0 - ?)", [seconds(lag)]);
+        let julian_bound = || Expr::cust_with_exprs("(SELECT julianday('now') - ? / 86400.0)", [seconds(lag)]);
         let c = || cursor.clone();
-        let unix = Expr::cust_with_exprs(
-            unix,
-            [c(), c(), c(), seconds(), c(), c(), seconds(), c(), c(), seconds(), c(), seconds()],
+        let unix = format!(
+            "(CASE WHEN ? < {Y2K} THEN NULL WHEN ? < {Y2K}e3 THEN ? <= ? WHEN ? < {Y2K}e6 THEN ? / 1e3 <= ? \
+             WHEN ? < {Y2K}e9 THEN ? / 1e6 <= ? ELSE ? / 1e9 <= ? END)"
         );
-        let template = "(CASE typeof(?) WHEN 'integer' THEN ? \
-             WHEN 'real' THEN CASE WHEN ? BETWEEN 2451544.5 AND 5373484.5 \
-             THEN ? <= julianday('now') - ? / 86400.0 ELSE ? END \
-             WHEN 'text' THEN CASE WHEN ? GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' \
-             THEN julianday(?) <= julianday('now') - ? / 86400.0 END END)";
-        Expr::cust_with_exprs(template, [c(), unix.clone(), c(), c(), seconds(), unix, c(), c(), seconds()])
+        let pieces = [c(), c(), c(), bound(), c(), c(), bound(), c(), c(), bound(), c(), bound()];
+        let unix = Expr::cust_with_exprs(unix, pieces);
+        let template = "(CASE typeof(?) \
+             WHEN 'text' THEN CASE WHEN ? GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' THEN julianday(?) <= ? END \
+             WHEN 'integer' THEN ? \
+             WHEN 'real' THEN CASE WHEN ? BETWEEN 2451544.5 AND 5373484.5 THEN ? <= ? ELSE ? END END)";
+        let pieces = [c(), c(), c(), julian_bound(), unix.clone(), c(), c(), julian_bound(), unix];
+        Expr::cust_with_exprs(template, pieces)
     }
+}
+
+fn seconds(lag: Duration) -> Expr {
+    Expr::val(lag.as_secs_f64())
 }
 
 /// 2000-01-01 in Unix seconds: below it, an integer counts something other than time.
 const Y2K: &str = "946684800";
-
-/// The database's clock in Unix seconds; `julianday` is there in every version.
-const NOW: &str = "(julianday('now') - 2440587.5) * 86400.0";

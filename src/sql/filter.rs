@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::sql::dialect::Dialect;
 use crate::sql::lex;
-use crate::sql::params::{Part, SqlText, check_rendered};
+use crate::sql::params::{self, Part, SqlText};
 use crate::value::Value;
 
 /// Which rows of a table are read: a condition of sea-query's, or SQL text with `:name` parameters.
@@ -103,10 +103,8 @@ impl Filter {
         match &self.0 {
             Inner::Sql(sql) => sql.operand(Part::Filter, dialect),
             Inner::Condition(condition) => {
-                let expr = Expr::from(condition.clone());
-                check_rendered(&render(&expr, dialect)?.0, Part::Filter, dialect)?;
-                let pieces = [Expr::cust("("), expr, Expr::cust("\n)")];
-                Ok(Expr::cust_with_exprs("? ? ?", pieces))
+                let (sql, values) = render(&Expr::from(condition.clone()), dialect)?;
+                params::rendered(&sql, values, Part::Filter, dialect)
             }
         }
     }
@@ -153,8 +151,7 @@ pub(crate) fn describe_text(sql: &SqlText, part: &str, dialect: Dialect, fingerp
 /// Adds the binds of a rendered statement, by their order.
 pub(crate) fn describe_binds(values: &sea_query::Values, part: &str, fingerprint: Fingerprint) -> Fingerprint {
     values.0.iter().enumerate().fold(fingerprint, |fingerprint, (index, value)| {
-        let bytes = format!("{value:?}").into_bytes();
-        fingerprint.parameter(parameter_name(part, &(index + 1).to_string()), &bytes)
+        fingerprint.parameter(parameter_name(part, &(index + 1).to_string()), &bind_bytes(value))
     })
 }
 
@@ -178,4 +175,31 @@ fn exact_bytes(value: &Value) -> Vec<u8> {
         Value::Timestamp(time) => (b'd', time.to_rfc3339().into_bytes()),
     };
     std::iter::once(class).chain(bytes).collect()
+}
+
+/// The bytes of a bind of sea-query's: the same as those of the value that users give to SQL text.
+#[expect(clippy::match_wildcard_for_single_variants, reason = "features of sea-query add variants")]
+fn bind_bytes(value: &sea_query::Value) -> Vec<u8> {
+    use sea_query::Value as Bind;
+    let integer = |number: Option<i64>| Value::from(number);
+    let value = match value {
+        Bind::Bool(truth) => Value::from(*truth),
+        Bind::TinyInt(number) => integer(number.map(Into::into)),
+        Bind::SmallInt(number) => integer(number.map(Into::into)),
+        Bind::Int(number) => integer(number.map(Into::into)),
+        Bind::BigInt(number) => integer(*number),
+        Bind::TinyUnsigned(number) => integer(number.map(Into::into)),
+        Bind::SmallUnsigned(number) => integer(number.map(Into::into)),
+        Bind::Unsigned(number) => integer(number.map(Into::into)),
+        // Beyond 64 signed bits it was refused when it was rendered.
+        Bind::BigUnsigned(number) => integer(number.and_then(|number| number.try_into().ok())),
+        Bind::Float(number) => Value::from(*number),
+        Bind::Double(number) => Value::from(*number),
+        Bind::String(text) => Value::from(text.as_deref()),
+        Bind::Char(letter) => Value::from(letter.map(String::from)),
+        Bind::Bytes(bytes) => Value::from(bytes.as_deref()),
+        // The types of other crates, which features of sea-query add.
+        other => Value::from(format!("{other:?}")),
+    };
+    exact_bytes(&value)
 }

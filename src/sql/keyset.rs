@@ -7,10 +7,8 @@ use sea_query::{Alias, Asterisk, Expr, ExprTrait as _, Func, Order, Query, Selec
 pub(crate) enum Relation {
     /// A table or view, in a schema or in the default one.
     Table { schema: Option<Box<str>>, name: Box<str> },
-    /// A statement, wrapped as a subquery.
-    Select(Box<SelectStatement>),
-    /// A query's text in parentheses, wrapped as a subquery.
-    Text(Expr),
+    /// A query's text, wrapped as a subquery.
+    Query(Expr),
 }
 
 /// What a wrapped query is called.
@@ -21,7 +19,7 @@ impl Relation {
     pub(crate) fn column(&self, name: &str) -> Expr {
         let table = match self {
             Self::Table { name, .. } => &**name,
-            Self::Select(_) | Self::Text(_) => QUERY,
+            Self::Query(_) => QUERY,
         };
         Expr::col((Alias::new(table), Alias::new(name)))
     }
@@ -32,9 +30,8 @@ impl Relation {
         match self {
             Self::Table { schema: Some(schema), name } => select.from((Alias::new(&**schema), Alias::new(&**name))),
             Self::Table { schema: None, name } => select.from(Alias::new(&**name)),
-            Self::Select(query) => select.from_subquery((**query).clone(), Alias::new(QUERY)),
-            // The text has its parentheses; a function without a name puts an alias to it.
-            Self::Text(text) => select.from_function(Func::cust("").arg(text.clone()), Alias::new(QUERY)),
+            // A function without a name is parentheses, and takes an alias.
+            Self::Query(text) => select.from_function(Func::cust("").arg(text.clone()), Alias::new(QUERY)),
         };
         select
     }
@@ -57,8 +54,8 @@ pub(crate) struct Flags {
     pub(crate) ripe: bool,
     /// Which of the two steps found it.
     pub(crate) step: bool,
-    /// Whether its position is that of the row before.
-    pub(crate) repeated: bool,
+    /// How its position follows that of the row before: 0 above it, 1 the same, 2 below.
+    pub(crate) follows: bool,
 }
 
 /// A statement for every fetch of one shape: only position and limit differ.
@@ -84,7 +81,7 @@ impl Keyset {
     pub(crate) fn statement(&self, after: Option<&[Value]>, limit: u64) -> SelectStatement {
         match after {
             Some(after) if self.flags(true).step => self.two_steps(after, limit),
-            Some(after) => self.checked(self.ordered(limit, self.order.len(), self.after(after))),
+            Some(after) => self.checked(self.ordered(limit, self.order.len(), Some(self.after(after)))),
             None => {
                 let condition = self.nullable_cursor.then(|| self.column(0).is_not_null());
                 self.checked(self.ordered(limit, self.order.len(), condition))
@@ -97,7 +94,7 @@ impl Keyset {
         Flags {
             ripe: self.ripe.is_some(),
             step: after && self.seek == Seek::TwoSteps && self.order.len() == 2 && !self.check_repeats,
-            repeated: self.check_repeats,
+            follows: self.check_repeats,
         }
     }
 
@@ -119,13 +116,12 @@ impl Keyset {
         self.relation.column(&self.order[index])
     }
 
-    fn after(&self, after: &[Value]) -> Option<Expr> {
+    fn after(&self, after: &[Value]) -> Expr {
+        if let [only] = after {
+            return self.column(0).gt(only.clone());
+        }
         let columns = (0..self.order.len()).map(|index| self.column(index));
-        let values = after.iter().cloned().map(Expr::val);
-        Some(match after {
-            [_] => self.column(0).gt(after[0].clone()),
-            _ => Expr::tuple(columns).gt(Expr::tuple(values)),
-        })
+        Expr::tuple(columns).gt(Expr::tuple(after.iter().cloned().map(Expr::val)))
     }
 
     /// `SELECT columns, flags FROM relation WHERE condition AND filter ORDER BY the last `ordered` columns LIMIT`.
@@ -169,18 +165,17 @@ impl Keyset {
         if self.ripe.is_some() {
             select.expr(column(RIPE));
         }
-        let compared: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
-        // The window stands in each call: sea-query writes a named one where SQLite wants none.
-        let before = format!("LAG(?) OVER (ORDER BY {})", vec!["?"; compared.len()].join(", "));
-        let equal = |here: &Expr| {
-            let pieces = std::iter::once(here).chain(&compared).cloned();
-            here.clone().eq(Expr::cust_with_exprs(before.clone(), pieces))
+        let here: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
+        let before = here.iter().map(|column| Expr::cust_with_exprs("LAG(?) OVER ()", [column.clone()]));
+        let (here, before) = match &here[..] {
+            [only] => (only.clone(), before.clone().next().unwrap_or_else(|| only.clone())),
+            _ => (Expr::tuple(here.clone()), Expr::tuple(before)),
         };
-        let same = compared.iter().map(equal).reduce(Expr::and);
-        for column in &compared {
-            select.order_by_expr(column.clone(), Order::Asc);
-        }
-        select.exprs(same).from_subquery(inner, Alias::new("p")).take()
+        // The rows come as the inner statement sorted them; that they do is checked by the database as well.
+        let pieces = [here.clone(), before.clone(), here.clone(), before.clone(), here, before];
+        let follows = "CASE WHEN ? > ? THEN 0 WHEN ? = ? THEN 1 WHEN ? < ? THEN 2 END";
+        select.expr(Expr::cust_with_exprs(follows, pieces));
+        select.from_subquery(inner, Alias::new("p")).take()
     }
 
     /// What a selected column is called inside the statement.

@@ -1,6 +1,8 @@
 //! User's SQL text with `:name` parameters, as one operand of a statement of ours.
 
-use sea_query::Expr;
+use std::borrow::Cow;
+
+use sea_query::{Expr, Values};
 
 use crate::error::{Error, ErrorKind};
 use crate::sql::dialect::Dialect;
@@ -28,15 +30,21 @@ impl SqlText {
     /// [`ErrorKind::Configuration`] where the text isn't one balanced piece of SQL, or its parameters and the
     /// values given don't match.
     pub(crate) fn operand(&self, what: Part, dialect: Dialect) -> Result<Expr, Error> {
-        let wrong =
-            |problem: &str| Error::new(ErrorKind::Configuration, format!("{} can't be used: {problem}", what.noun()));
+        let wrong = |problem: &str| what.refused(problem);
         let tokens = lex::lex(&self.text, dialect).map_err(wrong)?;
         let tokens = checked(&tokens, what).map_err(wrong)?;
         if tokens.iter().any(|token| token.kind == Kind::Placeholder) {
             return Err(wrong("`?` has no value; write a parameter as `:name`"));
         }
         self.check_params(tokens).map_err(|problem| wrong(&problem))?;
-        self.compose(tokens, what, dialect)
+        compose(tokens, what, |token| match token.kind {
+            Kind::Parameter => {
+                let name = &token.text[1..];
+                let value = dialect.bind(self.value(name).unwrap_or(&Value::Null));
+                value.map(Piece::Value).map_err(|problem| wrong(&format!("parameter `{name}`: {problem}")))
+            }
+            _ => Ok(Piece::Text(token.text.into())),
+        })
     }
 
     fn check_params(&self, tokens: &[Token<'_>]) -> Result<(), String> {
@@ -58,28 +66,6 @@ impl SqlText {
     fn value(&self, name: &str) -> Option<&Value> {
         self.params.iter().find(|(other, _)| &**other == name).map(|(_, value)| value)
     }
-
-    /// Alternates text and values; a line break before the closing parenthesis ends a trailing `--` comment.
-    fn compose(&self, tokens: &[Token<'_>], what: Part, dialect: Dialect) -> Result<Expr, Error> {
-        let mut pieces = Vec::new();
-        // The FROM clause puts its own parentheses around a query.
-        let (open, close) = if what == Part::Filter { ("(", "\n)") } else { ("", "\n") };
-        let mut text = String::from(open);
-        for token in tokens {
-            match token.kind {
-                Kind::Parameter => {
-                    let name = &token.text[1..];
-                    let value = self.value(name).unwrap_or(&Value::Null);
-                    pieces.push(Expr::cust(std::mem::take(&mut text)));
-                    pieces.push(Expr::val(dialect.bind(value).map_err(|error| error.with_column(name))?));
-                }
-                _ => text.push_str(token.text),
-            }
-        }
-        text.push_str(close);
-        pieces.push(Expr::cust(text));
-        Ok(Expr::cust_with_exprs(vec!["?"; pieces.len()].join(" "), pieces))
-    }
 }
 
 /// What a piece of user's SQL is used as.
@@ -90,11 +76,12 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    fn noun(self) -> &'static str {
-        match self {
-            Self::Filter => "the filter's SQL",
-            Self::Query => "the query's SQL",
-        }
+    fn refused(self, problem: &str) -> Error {
+        let noun = match self {
+            Self::Filter => "filter",
+            Self::Query => "query",
+        };
+        Error::new(ErrorKind::Configuration, format!("the {noun}'s SQL can't be used: {problem}"))
     }
 }
 
@@ -129,10 +116,64 @@ fn checked<'t, 's>(tokens: &'t [Token<'s>], what: Part) -> Result<&'t [Token<'s>
     Ok(tokens)
 }
 
-/// Checks SQL that sea-query rendered, in which users can have put text of theirs.
-pub(crate) fn check_rendered(sql: &str, what: Part, dialect: Dialect) -> Result<(), Error> {
-    let outcome = lex::lex(sql, dialect).and_then(|tokens| checked(&tokens, what).map(|_| ()));
-    outcome.map_err(|problem| Error::new(ErrorKind::Configuration, format!("{} can't be used: {problem}", what.noun())))
+/// SQL that sea-query rendered, in which users can have put text of theirs, as one operand like text alone.
+///
+/// # Errors
+///
+/// [`ErrorKind::Configuration`] where it isn't one balanced piece of SQL, or has binds without values.
+pub(crate) fn rendered(sql: &str, values: Values, what: Part, dialect: Dialect) -> Result<Expr, Error> {
+    let tokens = lex::lex(sql, dialect).and_then(|tokens| checked(&tokens, what).map(<[_]>::to_vec));
+    let tokens = tokens.map_err(|problem| what.refused(problem))?;
+    let mut values = values.into_iter();
+    let operand = compose(&tokens, what, |token| match token.kind {
+        Kind::Placeholder => values.next().map(Piece::Value).ok_or_else(|| what.refused("a `?` has no value")),
+        Kind::Parameter => Err(what.refused("its `:name` has no value; give SQL text instead, and its parameters")),
+        Kind::Quoted => Ok(Piece::Text(strict(token.text, dialect))),
+        _ => Ok(Piece::Text(token.text.into())),
+    })?;
+    match values.next() {
+        None => Ok(operand),
+        Some(_) => Err(what.refused("it has fewer `?` than values")),
+    }
+}
+
+/// An identifier in the quotes that can't be a literal: SQLite takes `"name"` for text where no column is called so,
+/// and a filter on a misspelt column would be one on nothing.
+fn strict(quoted: &str, dialect: Dialect) -> Cow<'_, str> {
+    let Dialect::Sqlite = dialect;
+    match quoted.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(name) => format!("`{}`", name.replace("\"\"", "\"").replace('`', "``")).into(),
+        None => quoted.into(),
+    }
+}
+
+/// What a token becomes.
+enum Piece<'t> {
+    Text(Cow<'t, str>),
+    Value(sea_query::Value),
+}
+
+/// Alternates text and values; a line break at the end ends a trailing `--` comment.
+fn compose<'t>(
+    tokens: &[Token<'t>],
+    what: Part,
+    mut piece: impl FnMut(&Token<'t>) -> Result<Piece<'t>, Error>,
+) -> Result<Expr, Error> {
+    // The FROM clause puts its own parentheses around a query.
+    let (open, close) = if what == Part::Filter { ("(", "\n)") } else { ("", "\n") };
+    let (mut pieces, mut text) = (Vec::new(), String::from(open));
+    for token in tokens {
+        match piece(token)? {
+            Piece::Text(more) => text.push_str(&more),
+            Piece::Value(value) => {
+                pieces.push(Expr::cust(std::mem::take(&mut text)));
+                pieces.push(Expr::val(value));
+            }
+        }
+    }
+    text.push_str(close);
+    pieces.push(Expr::cust(text));
+    Ok(Expr::cust_with_exprs(vec!["?"; pieces.len()].join(" "), pieces))
 }
 
 #[cfg(test)]

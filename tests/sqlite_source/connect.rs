@@ -1,8 +1,9 @@
 //! Opening: clear errors, and never a file made by reading.
 
-use highwater::{Database, ErrorKind, Source, Sqlite};
+use highwater::sqlx;
+use highwater::{Database, ErrorKind, Source, Sqlite, sql_filter};
 
-use crate::support::{Shop, shown};
+use crate::support::{Shop, fetch, shown};
 
 async fn refused(url: &str) -> highwater::Error {
     Database::<Sqlite>::connect(url).await.unwrap_err()
@@ -65,4 +66,37 @@ async fn one_file_has_one_identity() {
     assert_eq!(fingerprint(&shop.db), fingerprint(&pool));
     assert_eq!(format!("{:?}", shop.db), "Database(\"SQLite\")");
     again.close().await;
+}
+
+#[tokio::test]
+async fn a_lock_held_elsewhere_is_transient() {
+    let shop = Shop::new("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let url = format!("sqlite://{}?busy_timeout=50", shop.folder.path().join("shop.db").display());
+    let db = Database::<Sqlite>::connect(&url).await.unwrap();
+    let source = db.table("t").cursor("id").key(["id"]);
+    let mut other = shop.db.pool().acquire().await.unwrap();
+    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut *other).await.unwrap();
+    let error = fetch(&source, None, 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fetch);
+    assert!(error.is_transient(), "{}", shown(&error));
+    sqlx::raw_sql("COMMIT").execute(&mut *other).await.unwrap();
+    assert_eq!(fetch(&source, None, 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn no_value_shows_in_debug_or_errors() {
+    let shop = Shop::new("CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT); INSERT INTO t VALUES (1, 's3cret')").await;
+    let filter = sql_filter("nope = :s").param("s", "s3cret");
+    let source = shop.db.table("t").cursor("u").key(["id"]).filter(filter.clone());
+    let error = fetch(&source, None, 1).await.unwrap_err();
+    let lagging = shop.db.table("t").cursor("u").key(["id"]).lag(std::time::Duration::from_secs(1));
+    let no_time = fetch(&lagging, None, 1).await.unwrap_err();
+    let row = fetch(&shop.db.table("t").cursor("u").key(["id"]), None, 1).await.unwrap();
+    for text in [
+        format!("{source:?} {filter:?} {:?} {row:?}", source.descriptor()),
+        format!("{error:?} {}", shown(&error)),
+        format!("{no_time:?} {}", shown(&no_time)),
+    ] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
 }

@@ -36,6 +36,28 @@ async fn an_added_column_appears_once_the_shape_is_read_again() {
 }
 
 #[tokio::test]
+async fn queries_and_views_see_added_columns_too() {
+    // One connection, so that a statement kept by it would be asked again.
+    let db = highwater::Database::<Sqlite>::connect("sqlite::memory:").await.unwrap();
+    let run = async |sql: &'static str| highwater::sqlx::raw_sql(sql).execute(db.pool()).await.unwrap();
+    run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, u INT); CREATE VIEW v AS SELECT * FROM t; INSERT INTO t VALUES (1, 1)",
+    )
+    .await;
+    let query = db.query_sql("SELECT * FROM t").cursor("u").key(["id"]).refresh_shape_every(Duration::ZERO);
+    let view = db.table("v").cursor("u").key(["id"]).refresh_shape_every(Duration::ZERO);
+    for expected in [&["id", "u"][..], &["id", "u", "total"]] {
+        for _ in 0..2 {
+            assert_eq!(columns(&fetch(&query, None, 1).await.unwrap()[0]), expected);
+            assert_eq!(columns(&fetch(&view, None, 1).await.unwrap()[0]), expected);
+        }
+        if expected.len() == 2 {
+            run("ALTER TABLE t ADD COLUMN total REAL; DROP VIEW v; CREATE VIEW v AS SELECT * FROM t").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_column_is_noticed_at_once() {
     let (shop, source) = shop().await;
     let first = fetch(&source, None, 1).await.unwrap().remove(0);

@@ -1,10 +1,11 @@
 //! Filters and queries in users' words.
 
 use highwater::sea_query::{Condition, Expr, ExprTrait as _, Query};
-use highwater::{Error, ErrorKind, QuerySource, Source, Sqlite, TableSource, sql_filter};
+use highwater::sources::{HasCursor, HasKey};
+use highwater::{Error, ErrorKind, QuerySource, RawRecord, Source, Sqlite, TableSource, sql_filter};
 use proptest::prelude::*;
 
-use crate::support::{Shop, drain, fetch, ids};
+use crate::support::{Shop, drain, fetch, ids, shown};
 
 async fn shop() -> Shop {
     Shop::new(
@@ -56,42 +57,53 @@ async fn queries_are_wrapped_as_one() {
     }
 }
 
+fn refused(outcome: Result<Vec<RawRecord>, Error>, text: &str) {
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Configuration, "{text}");
+}
+
 #[tokio::test]
 async fn what_is_no_single_operand_is_refused_before_it_runs() {
     let shop = shop().await;
     let db = &shop.db;
     let table = |text: &str| db.table("orders").cursor("version").key(["id"]).filter(sql_filter(text));
     let query = |text: &str| db.query_sql(text).cursor("version").key(["id"]);
-    async fn refused(outcome: Result<Vec<highwater::RawRecord>, Error>, text: &str) {
-        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Configuration, "{text}");
-    }
     for text in ["1) OR (1", "1; DELETE FROM orders", "status = 'x", "status = :s", "1 /* open", "", "::x(')"] {
-        refused(fetch(&table(text), None, 1).await, text).await;
+        refused(fetch(&table(text), None, 1).await, text);
         assert_eq!(table(text).validate().await.unwrap_err().kind(), ErrorKind::Configuration);
     }
     for text in ["orders", "DELETE FROM orders", "SELECT 1) AS q, (SELECT 2", "SELECT 1; SELECT 2", "SELECT ?"] {
-        refused(fetch(&query(text), None, 1).await, text).await;
+        refused(fetch(&query(text), None, 1).await, text);
     }
     let unused = db.query(Query::select().columns(["id", "version"]).from("orders").take()).param("r", 1);
-    refused(fetch(&unused.cursor("version").key(["id"]), None, 1).await, "param").await;
+    refused(fetch(&unused.cursor("version").key(["id"]), None, 1).await, "param");
     let large = table("1").filter(Expr::col("id").lt(u64::MAX));
-    refused(fetch(&large, None, 1).await, "u64").await;
+    refused(fetch(&large, None, 1).await, "u64");
     let open = table("1").filter(Expr::cust("1) OR (1"));
-    refused(fetch(&open, None, 1).await, "custom").await;
+    refused(fetch(&open, None, 1).await, "custom");
     // The comment would swallow the parenthesis that sea-query puts behind it.
     let comment = table("1").filter(Condition::any().add(Expr::cust("0 --")).add(Expr::cust("1")));
-    refused(fetch(&comment, None, 1).await, "comment").await;
+    refused(fetch(&comment, None, 1).await, "comment");
     assert_eq!(shop.integers("SELECT count(*) FROM orders").await, [5]);
+}
+
+#[tokio::test]
+async fn a_misspelt_column_is_an_error_and_no_literal() {
+    let shop = shop().await;
+    let table = shop.db.table("orders").cursor("version").key(["id"]).filter(Expr::col("statsu").ne("paid"));
+    let error = table.validate().await.unwrap_err();
+    assert!(shown(&error).contains("no such column: statsu"), "{}", shown(&error));
+    let query = Query::select().columns(["id", "versoin"]).from("orders").take();
+    let error = shop.db.query(query).cursor("versoin").key(["id"]).validate().await.unwrap_err();
+    assert!(shown(&error).contains("no such column: versoin"), "{}", shown(&error));
+}
+
+fn digest<C: HasCursor, K: HasKey>(source: &TableSource<Sqlite, C, K>) -> String {
+    source.descriptor().fingerprint().seal("salt").digest()
 }
 
 #[tokio::test]
 async fn fingerprints_follow_meaning_and_not_spelling() {
     let shop = shop().await;
-    fn digest<C: highwater::sources::HasCursor, K: highwater::sources::HasKey>(
-        source: &TableSource<Sqlite, C, K>,
-    ) -> String {
-        source.descriptor().fingerprint().seal("salt").digest()
-    }
     let table = || shop.db.table("orders").cursor("version").key(["id"]);
     let filtered = |text: &str, value: &str| digest(&table().filter(sql_filter(text).param("s", value)));
     let plain = filtered("status = :s", "paid");
@@ -193,4 +205,26 @@ fn any_filter_text_is_refused_or_stays_one_operand() {
         prop_assert_eq!(runtime.block_on(shop.integers("SELECT count(*) FROM orders")), [5]);
     });
     assert!(accepted.get() > 20, "the generator makes too little that runs: {}", accepted.get());
+}
+
+#[test]
+fn any_query_text_is_refused_or_stays_a_subquery() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shop = runtime.block_on(shop());
+    let whole = shop.db.query_sql("SELECT * FROM orders").cursor("version").key(["id"]);
+    let after = runtime.block_on(fetch(&whole, None, 3)).unwrap().pop().unwrap().position;
+    let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
+    let accepted = std::cell::Cell::new(0);
+    proptest!(config, |(text in hostile())| {
+        let mut source = shop.db.query_sql(format!("SELECT * FROM orders {text}"));
+        if text.contains(":a") {
+            source = source.param("a", 1);
+        }
+        if let Ok(records) = runtime.block_on(fetch(&source.cursor("version").key(["id"]), Some(&after), 100)) {
+            accepted.set(accepted.get() + 1);
+            prop_assert!(ids(&records).iter().all(|id| [4, 5].contains(id)), "{:?}", ids(&records));
+        }
+        prop_assert_eq!(runtime.block_on(shop.integers("SELECT count(*) FROM orders")), [5]);
+    });
+    assert!(accepted.get() > 10, "the generator makes too little that runs: {}", accepted.get());
 }

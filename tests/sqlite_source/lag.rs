@@ -6,7 +6,7 @@ use highwater::{ErrorKind, FetchRequest, Remaining, Source};
 
 use crate::support::{Shop, drain_after, fetch, ids};
 
-const LAG: Duration = Duration::from_secs(60);
+const LAG: Duration = Duration::from_mins(1);
 
 /// Every form in which SQLite's users store time, as a function of a number of seconds from now.
 const FORMS: [(&str, &str); 9] = [

@@ -126,16 +126,14 @@ impl Table {
         let [u, k1, k2, k3] = &self.types[..] else { unreachable!() };
         let columns = format!("u {u} NOT NULL, k1 {k1} NOT NULL, k2 {k2} NOT NULL, k3 {k3} NOT NULL");
         let key = self.key().join(", ");
-        let mut ddl = match self.primary_key {
+        let index = if self.indexed { format!("CREATE INDEX changes ON t (u, {key});") } else { String::new() };
+        let table = match self.primary_key {
             Key::Rowid => format!("CREATE TABLE t (id INTEGER PRIMARY KEY, {columns});"),
             Key::Declared => format!("CREATE TABLE t (id INT, {columns}, UNIQUE ({key}));"),
             Key::WithoutRowid => format!("CREATE TABLE t (id INT, {columns}, PRIMARY KEY ({key})) WITHOUT ROWID;"),
             Key::Undeclared => format!("CREATE TABLE t (id INT, {columns});"),
         };
-        if self.indexed {
-            ddl.push_str(&format!("CREATE INDEX changes ON t (u, {key});"));
-        }
-        ddl
+        format!("{table} {index}")
     }
 
     async fn check(&self) {

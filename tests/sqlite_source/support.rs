@@ -7,14 +7,14 @@ use highwater::{Database, Error, Exact, FetchRequest, Position, RawRecord, Remai
 use tempfile::TempDir;
 
 /// A database that lives as long as the test.
-pub struct Shop {
-    pub db: Database<Sqlite>,
-    pub folder: TempDir,
+pub(crate) struct Shop {
+    pub(crate) db: Database<Sqlite>,
+    pub(crate) folder: TempDir,
 }
 
 impl Shop {
     /// A new file, with these statements run in it.
-    pub async fn new(sql: &str) -> Self {
+    pub(crate) async fn new(sql: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("shop.db").display());
         let shop = Self { db: Database::connect(&url).await.unwrap(), folder };
@@ -22,22 +22,22 @@ impl Shop {
         shop
     }
 
-    pub async fn run(&self, sql: &str) {
+    pub(crate) async fn run(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.db.pool()).await.unwrap();
     }
 
-    pub async fn integers(&self, sql: &str) -> Vec<i64> {
+    pub(crate) async fn integers(&self, sql: &str) -> Vec<i64> {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(self.db.pool()).await.unwrap()
     }
 }
 
-pub async fn fetch(source: &impl Source, after: Option<&Position>, limit: u32) -> Result<Vec<RawRecord>, Error> {
+pub(crate) async fn fetch(source: &impl Source, after: Option<&Position>, limit: u32) -> Result<Vec<RawRecord>, Error> {
     let request = FetchRequest::new(after, limit.try_into().unwrap());
     source.fetch(request).await.map(highwater::Fetch::into_records)
 }
 
 /// Everything after a position, in batches of the sizes given, over and over; positions pass through JSON.
-pub async fn drain_after(
+pub(crate) async fn drain_after(
     source: &impl Source,
     after: Option<Position>,
     sizes: &[u32],
@@ -58,29 +58,29 @@ pub async fn drain_after(
     unreachable!("there are sizes")
 }
 
-pub async fn drain(source: &impl Source, sizes: &[u32]) -> Result<Vec<RawRecord>, Error> {
+pub(crate) async fn drain(source: &impl Source, sizes: &[u32]) -> Result<Vec<RawRecord>, Error> {
     drain_after(source, None, sizes).await
 }
 
-pub fn through_json(position: &Position) -> Position {
+pub(crate) fn through_json(position: &Position) -> Position {
     let text = serde_json::to_string(position).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
-pub fn integer(record: &RawRecord, column: &str) -> i64 {
+pub(crate) fn integer(record: &RawRecord, column: &str) -> i64 {
     record.row.get(column).and_then(Value::as_i64).unwrap()
 }
 
-pub fn ids(records: &[RawRecord]) -> Vec<i64> {
+pub(crate) fn ids(records: &[RawRecord]) -> Vec<i64> {
     records.iter().map(|record| integer(record, "id")).collect()
 }
 
-pub fn exact(record: &RawRecord) -> &[Exact] {
+pub(crate) fn exact(record: &RawRecord) -> &[Exact] {
     record.position.as_keyset().unwrap().values()
 }
 
 /// An error and its causes, as a user would see them.
-pub fn shown(error: &Error) -> String {
+pub(crate) fn shown(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -46,6 +46,15 @@ async fn what_is_missing_is_named_with_what_is_there() {
 }
 
 #[tokio::test]
+async fn columns_are_named_once_and_at_all() {
+    let shop = shop().await;
+    for columns in [vec![], vec!["id", "total", "ID"]] {
+        let error = shop.db.table("orders").columns(columns).cursor("id").key(["id"]).validate().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+    }
+}
+
+#[tokio::test]
 async fn each_warning_goes_away_by_the_mend_it_names() {
     let shop = shop().await;
     let orders = || shop.db.table("orders").cursor("updated_at").key(["id"]);
@@ -111,9 +120,7 @@ async fn attached_databases_are_schemas() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
     let shop = Shop::new("CREATE TABLE orders (id INTEGER PRIMARY KEY)").await;
-    let mut connection = shop.db.pool().acquire().await.unwrap();
     // An attachment belongs to one connection: a pool of one.
-    drop(connection.detach());
     let options = highwater::sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
     let pool = options.connect_with((*shop.db.pool().connect_options()).clone()).await.unwrap();
     let db = highwater::Database::<highwater::Sqlite>::from_pool(pool);

@@ -39,7 +39,7 @@ pub(super) async fn connect(url: &ConnectionUrl) -> Result<SqlitePool, Error> {
         check_file(Path::new(&*path), settings.mode)?;
     }
     let pool = if in_memory { memory(&settings).await } else { file(Path::new(&*path), &settings).await };
-    let pool = pool.map_err(|error| classify(error).with_table(&format!("{url}")))?;
+    let pool = pool.map_err(|error| opening(classify(error), url))?;
     // SQLite opens lazily: only a read tells whether the file is a database.
     match sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&pool).await {
         Ok(_) => Ok(pool),

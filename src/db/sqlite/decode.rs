@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{Decode, Row as _, TypeInfo as _, ValueRef as _};
 
-use crate::db::driver::{Fetched, Layout};
+use crate::db::driver::{Fetched, Follows, Layout};
 use crate::error::{Error, ErrorKind};
 use crate::position::Exact;
 use crate::value::Value;
@@ -44,7 +44,11 @@ pub(super) fn row(row: &SqliteRow, layout: &Layout<Form>) -> Result<Fetched, Err
         deleted: layout.deleted.map_or(Ok(false), |index| is_set(row, index))?,
         ripe: if layout.ripe.is_some() { flag(layout.ripe)?.map(|ripe| ripe != 0) } else { Some(true) },
         step: flag(layout.step)?.unwrap_or_default(),
-        repeated: flag(layout.repeated)? == Some(1),
+        follows: match flag(layout.follows)? {
+            Some(1) => Follows::Repeats,
+            Some(2) => Follows::Below,
+            _ => Follows::Above,
+        },
     })
 }
 
