@@ -138,9 +138,9 @@ pub mod source;
 pub mod sources;
 pub mod sql;
 pub mod telemetry;
-pub mod url;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod url;
 pub mod value;
 
 pub use sea_query;

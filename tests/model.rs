@@ -94,16 +94,35 @@ const KINDS: [Kind; 4] = [MIXED, TIMES, REALS, BLOBS];
 #[derive(Clone, Copy, Debug)]
 enum Op {
     /// New rows, each `advance` cursor values above the highest.
-    Insert { rows: usize, advance: usize },
+    Insert {
+        rows: usize,
+        advance: usize,
+    },
     /// A row changes and moves above the highest.
-    Update { pick: usize, advance: usize },
+    Update {
+        pick: usize,
+        advance: usize,
+    },
     InsertNull,
-    Tick { owner: usize, batches: u32, size: u32, handler: HandlerDoes },
+    Tick {
+        owner: usize,
+        batches: u32,
+        size: u32,
+        handler: HandlerDoes,
+    },
     /// A tick is dropped after so many polls.
-    Crash { owner: usize, polls: usize },
+    Crash {
+        owner: usize,
+        polls: usize,
+    },
     /// A tick is left alone after so many polls, and later goes on, perhaps past its lease.
-    Pause { owner: usize, polls: usize },
-    Resume { owner: usize },
+    Pause {
+        owner: usize,
+        polls: usize,
+    },
+    Resume {
+        owner: usize,
+    },
     /// Time passes, so that a lease nobody renews has expired.
     Expire,
     Fault(Fault),
@@ -185,7 +204,8 @@ impl Model {
 
     fn place(&self, position: &Position) -> Place {
         let keyset = position.as_keyset().expect("a keyset");
-        let cursor = self.cursors.iter().position(|cursor| cursor == keyset.cursor()).expect("a value that was written");
+        let cursor =
+            self.cursors.iter().position(|cursor| cursor == keyset.cursor()).expect("a value that was written");
         let number = (0..self.next).find(|n| (self.kind.key_of)(*n) == keyset.key()).expect("a key that was written");
         (cursor, number)
     }
