@@ -127,18 +127,7 @@ pub struct Layout<F> {
     /// The flags, where there are such.
     pub(crate) ripe: Option<usize>,
     pub(crate) step: Option<usize>,
-    pub(crate) follows: Option<usize>,
-}
-
-/// How a row's position follows that of the row before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follows {
-    /// It is above, or nobody asked.
-    Above,
-    /// It is the same.
-    Repeats,
-    /// It is below, which ORDER BY rules out.
-    Below,
+    pub(crate) above: Option<usize>,
 }
 
 /// A row as it was fetched.
@@ -150,8 +139,8 @@ pub struct Fetched {
     /// Whether it is older than the lag; `None` where the cursor holds no time.
     pub(crate) ripe: Option<bool>,
     pub(crate) step: i64,
-    /// How its position follows that of the row before, where that was asked.
-    pub(crate) follows: Follows,
+    /// Whether its position is that of the row before, where that was asked.
+    pub(crate) repeated: bool,
 }
 
 /// No content.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::db::driver::{Fetched, Follows};
+use crate::db::driver::Fetched;
 use crate::db::{Backend, Database};
 use crate::error::{Error, ErrorKind, RetryStatus};
 use crate::position::{Keyset, KeysetColumn, KeysetShape, Position};
@@ -114,11 +114,11 @@ impl<'a, B: Backend> Reader<'a, B> {
         let mut records = Vec::with_capacity(rows.len().min(limit));
         let mut step = 0;
         for row in rows {
-            if row.step < step || row.follows == Follows::Below {
+            if row.step < step {
                 return Err(Error::new(ErrorKind::Query, "the database returned rows out of their order"));
             }
             step = row.step;
-            if row.follows == Follows::Repeats {
+            if row.repeated {
                 return Err(self.duplicate(shape));
             }
             if row.ripe == Some(false) {

@@ -64,8 +64,8 @@ impl<B: Backend> Shape<B> {
                 next - 1
             })
         };
-        let (ripe, step, follows) = (place(flags.ripe), place(flags.step), place(flags.follows));
-        Layout { ripe, step, follows, ..self.layout.clone() }
+        let (ripe, step, above) = (place(flags.ripe), place(flags.step), place(flags.above));
+        Layout { ripe, step, above, ..self.layout.clone() }
     }
 }
 
@@ -119,7 +119,7 @@ impl<B: Backend> Reader<'_, B> {
             deleted: self.definition.deleted_when.as_ref().map(|name| find(info, name)).transpose()?.map(place),
             ripe: None,
             step: None,
-            follows: None,
+            above: None,
         };
         let first = |index: &usize| position[..*index].iter().all(|other| other.name != position[*index].name);
         let compared: Box<[usize]> = (0..position.len()).filter(first).collect();

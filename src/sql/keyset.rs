@@ -54,8 +54,8 @@ pub(crate) struct Flags {
     pub(crate) ripe: bool,
     /// Which of the two steps found it.
     pub(crate) step: bool,
-    /// How its position follows that of the row before: 0 above it, 1 the same, 2 below.
-    pub(crate) follows: bool,
+    /// Whether its position is above that of the row before.
+    pub(crate) above: bool,
 }
 
 /// A statement for every fetch of one shape: only position and limit differ.
@@ -94,7 +94,7 @@ impl Keyset {
         Flags {
             ripe: self.ripe.is_some(),
             step: after && self.seek == Seek::TwoSteps && self.order.len() == 2 && !self.check_repeats,
-            follows: self.check_repeats,
+            above: self.check_repeats,
         }
     }
 
@@ -171,10 +171,9 @@ impl Keyset {
             [only] => (only.clone(), before.clone().next().unwrap_or_else(|| only.clone())),
             _ => (Expr::tuple(here.clone()), Expr::tuple(before)),
         };
-        // The rows come as the inner statement sorted them; that they do is checked by the database as well.
-        let pieces = [here.clone(), before.clone(), here.clone(), before.clone(), here, before];
-        let follows = "CASE WHEN ? > ? THEN 0 WHEN ? = ? THEN 1 WHEN ? < ? THEN 2 END";
-        select.expr(Expr::cust_with_exprs(follows, pieces));
+        // The window has no order of its own: rows come as the inner statement sorted them. Were they not, it would
+        // say so here as well.
+        select.expr(here.gt(before));
         select.from_subquery(inner, Alias::new("p")).take()
     }
 

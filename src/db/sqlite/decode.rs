@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{Decode, Row as _, TypeInfo as _, ValueRef as _};
 
-use crate::db::driver::{Fetched, Follows, Layout};
+use crate::db::driver::{Fetched, Layout};
 use crate::error::{Error, ErrorKind};
 use crate::position::Exact;
 use crate::value::Value;
@@ -39,16 +39,12 @@ pub(super) fn row(row: &SqliteRow, layout: &Layout<Form>) -> Result<Fetched, Err
     }
     let flag = |index: Option<usize>| index.map_or(Ok(None), |index| integer(row, index));
     Ok(Fetched {
+        position: position(row, &values, layout)?,
         values,
-        position: position(row, layout)?,
         deleted: layout.deleted.map_or(Ok(false), |index| is_set(row, index))?,
         ripe: if layout.ripe.is_some() { flag(layout.ripe)?.map(|ripe| ripe != 0) } else { Some(true) },
         step: flag(layout.step)?.unwrap_or_default(),
-        follows: match flag(layout.follows)? {
-            Some(1) => Follows::Repeats,
-            Some(2) => Follows::Below,
-            _ => Follows::Above,
-        },
+        repeated: flag(layout.above)? == Some(0),
     })
 }
 
@@ -93,19 +89,33 @@ fn value(row: &SqliteRow, index: usize, form: Form) -> Result<Value, Error> {
     })
 }
 
-fn position(row: &SqliteRow, layout: &Layout<Form>) -> Result<Result<Box<[Exact]>, usize>, Error> {
-    let mut values = Vec::with_capacity(layout.position.len());
+fn position(row: &SqliteRow, values: &[Value], layout: &Layout<Form>) -> Result<Result<Box<[Exact]>, usize>, Error> {
+    let mut position = Vec::with_capacity(layout.position.len());
     for (place, index) in layout.position.iter().enumerate() {
-        let stored = stored(row, *index).map_err(|error| error.with_column(&layout.names[*index]))?;
-        values.push(match stored {
-            Stored::Null => return Ok(Err(place)),
-            Stored::Integer(number) => Exact::Integer(number),
-            Stored::Real(number) => Exact::Real(number),
-            Stored::Text(text) => Exact::Text(text),
-            Stored::Blob(bytes) => Exact::Blob(bytes),
-        });
+        // What was decoded as it is stored needs no second look at the row.
+        let exact = match values.get(*index) {
+            Some(Value::Integer(number)) => Some(Exact::Integer(*number)),
+            Some(Value::Real(number)) => Some(Exact::Real(*number)),
+            Some(Value::Text(text)) => Some(Exact::Text(text.clone())),
+            Some(Value::Bytes(bytes)) => Some(Exact::Blob(bytes.clone())),
+            _ => exact(row, *index).map_err(|error| error.with_column(&layout.names[*index]))?,
+        };
+        match exact {
+            Some(exact) => position.push(exact),
+            None => return Ok(Err(place)),
+        }
     }
-    Ok(Ok(values.into()))
+    Ok(Ok(position.into()))
+}
+
+fn exact(row: &SqliteRow, index: usize) -> Result<Option<Exact>, Error> {
+    Ok(match stored(row, index)? {
+        Stored::Null => None,
+        Stored::Integer(number) => Some(Exact::Integer(number)),
+        Stored::Real(number) => Some(Exact::Real(number)),
+        Stored::Text(text) => Some(Exact::Text(text)),
+        Stored::Blob(bytes) => Some(Exact::Blob(bytes)),
+    })
 }
 
 /// Whether a mark is there: not NULL, and not 0.
