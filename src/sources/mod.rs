@@ -3,6 +3,7 @@
 mod definition;
 mod query;
 mod reader;
+mod resolve;
 mod shape;
 mod state;
 mod table;

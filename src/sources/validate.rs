@@ -5,7 +5,7 @@ use crate::db::driver::{ColumnInfo, IndexInfo, RelationInfo, RelationKind};
 use crate::error::Error;
 use crate::source::Warning;
 use crate::sources::reader::{Reader, quoted_list};
-use crate::sources::shape::{find, is_unique};
+use crate::sources::resolve::{find, is_unique};
 
 impl<B: Backend> Reader<'_, B> {
     pub(super) async fn validate(&self) -> Result<Vec<Warning>, Error> {
