@@ -1,5 +1,6 @@
 //! A source's shape: what its columns are right now, and the statement that reads them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -8,19 +9,26 @@ use crate::db::Backend;
 use crate::db::driver::Layout;
 use crate::position::KeysetShape;
 use crate::record::SourceDescriptor;
-use crate::sql::keyset::{Flags, Keyset};
+use crate::sql::keyset::{Flags, Keyset, Place};
 use crate::value::Columns;
 
 /// What a source keeps between fetches.
 pub(super) struct Cache<B: Backend> {
     pub(super) descriptor: OnceLock<Arc<SourceDescriptor>>,
     shape: Mutex<Option<(Arc<Shape<B>>, Duration)>>,
+    /// Whether the last fetch got past its ties.
+    apart: AtomicBool,
     clock: SystemClock,
 }
 
 impl<B: Backend> Default for Cache<B> {
     fn default() -> Self {
-        Self { descriptor: OnceLock::new(), shape: Mutex::new(None), clock: SystemClock::new() }
+        Self {
+            descriptor: OnceLock::new(),
+            shape: Mutex::new(None),
+            apart: AtomicBool::new(false),
+            clock: SystemClock::new(),
+        }
     }
 }
 
@@ -30,6 +38,15 @@ impl<B: Backend> Cache<B> {
         let kept = self.shape.lock().unwrap_or_else(PoisonError::into_inner);
         let (shape, read_at) = kept.as_ref()?;
         (self.clock.monotonic().saturating_sub(*read_at) < age).then(|| Arc::clone(shape))
+    }
+
+    /// What is known of the next position.
+    pub(super) fn place(&self) -> Place {
+        if self.apart.load(Ordering::Relaxed) { Place::Apart } else { Place::AmongTies }
+    }
+
+    pub(super) fn note(&self, place: Place) {
+        self.apart.store(place == Place::Apart, Ordering::Relaxed);
     }
 
     pub(super) fn keep(&self, shape: Shape<B>) -> Arc<Shape<B>> {

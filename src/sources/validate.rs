@@ -14,7 +14,7 @@ impl<B: Backend> Reader<'_, B> {
             // Resolves every column, and composes the filter.
             let shape = self.adopt(&info)?;
             // A statement of no rows: what the catalogue can't tell, the database's parser does.
-            let layout = shape.layout(shape.keyset.flags(false));
+            let layout = shape.layout(shape.keyset.flags(None));
             B::fetch(self.db.pool(), &shape.keyset.statement(None, 0), &layout, 0).await?;
             self.warnings(&info)
         };
