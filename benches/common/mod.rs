@@ -1,5 +1,7 @@
 //! A table to drain, and the two ways of draining it: highwater, and the loop that one would write by hand.
 
+#![allow(dead_code, unreachable_pub, reason = "each benchmark uses a part")]
+
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -109,6 +109,10 @@ impl<C: CheckpointStore> Operator<C> {
     /// # Errors
     ///
     /// `Checkpoint` where the store fails, `CorruptState` where the document can't be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
     pub async fn show(&self, name: &PollerName) -> Result<Option<StateDocument>, Error> {
         Ok(self.load(name).await?.map(|(document, _)| document))
     }
@@ -118,6 +122,10 @@ impl<C: CheckpointStore> Operator<C> {
     /// # Errors
     ///
     /// As [`show`](Self::show), and `NotFound` where there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
     pub async fn export(&self, name: &PollerName) -> Result<Vec<u8>, Error> {
         let (document, _) = self.load(name).await?.ok_or_else(|| absent(name))?;
         Ok(document.to_json())
@@ -129,6 +137,10 @@ impl<C: CheckpointStore> Operator<C> {
     ///
     /// `LeaseHeld` while a lease lives; `Checkpoint` where the store fails or somebody else wrote at the same time;
     /// `CorruptState` where the document can't be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle, it may have been written or not, but whole; [`show`](Self::show) tells.
     pub async fn reset(&self, name: &PollerName, to: ResetTo) -> Result<StateDocument, Error> {
         let found = self.load(name).await?;
         self.idle(name, found.as_ref())?;
@@ -157,6 +169,10 @@ impl<C: CheckpointStore> Operator<C> {
     /// # Errors
     ///
     /// As [`reset`](Self::reset), and `NotFound` where there is nothing to delete.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle, it may have been written or not, but whole; [`show`](Self::show) tells.
     pub async fn tombstone(&self, name: &PollerName) -> Result<StateDocument, Error> {
         let found = self.load(name).await?;
         self.idle(name, found.as_ref())?;
@@ -172,6 +188,10 @@ impl<C: CheckpointStore> Operator<C> {
     /// # Errors
     ///
     /// As [`reset`](Self::reset) but for `LeaseHeld`, and `NotFound` where there is nothing to unlock.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle, it may have been written or not, but whole; [`show`](Self::show) tells.
     pub async fn unlock(&self, name: &PollerName) -> Result<StateDocument, Error> {
         let found = self.load(name).await?;
         let (document, _) = found.as_ref().ok_or_else(|| absent(name))?;
@@ -186,6 +206,10 @@ impl<C: CheckpointStore> Operator<C> {
     ///
     /// `NotFound` where there is nothing to copy, `Configuration` where both names are the same, else as
     /// [`reset`](Self::reset), of the copy's name; the original is only read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle, it may have been written or not, but whole; [`show`](Self::show) tells.
     pub async fn clone_to(
         &self,
         name: &PollerName,
@@ -216,6 +240,10 @@ impl<C: CheckpointStore> Operator<C> {
     ///
     /// `CorruptState` where the bytes are no state document, else as [`reset`](Self::reset). A document of the
     /// poller that can't be read must be moved away first, for its token could not be kept.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle, it may have been written or not, but whole; [`show`](Self::show) tells.
     pub async fn import(&self, name: &PollerName, document: &[u8]) -> Result<StateDocument, Error> {
         let next = StateDocument::from_json(document).map_err(|error| error.with_poller(name.as_str()))?;
         let found = self.load(name).await?;
@@ -229,6 +257,10 @@ impl<C: CheckpointStore> Operator<C> {
     ///
     /// `FingerprintMismatch` where mode, cursor or key have changed, for then the position means nothing; `NotFound`
     /// where there is no document; else as [`reset`](Self::reset).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle, it may have been written or not, but whole; [`show`](Self::show) tells.
     pub async fn adopt(&self, name: &PollerName, source: &SourceDescriptor) -> Result<Adoption, Error> {
         let found = self.load(name).await?;
         self.idle(name, found.as_ref())?;

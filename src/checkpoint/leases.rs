@@ -124,6 +124,10 @@ impl<C: CheckpointStore> Leases<C> {
     /// # Errors
     ///
     /// `Checkpoint` where the store fails, `CorruptState` where the document can't be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
     pub async fn peek(&self) -> Result<Option<StateDocument>, Error> {
         Ok(self.load().await?.map(|(document, _)| document))
     }

@@ -51,6 +51,10 @@ impl<B: Backend> Database<B> {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where the scheme is another database's, an
     /// option is unknown or a variable isn't set; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where there
     /// is no such file; [`ErrorKind::Connection`](crate::ErrorKind::Connection) where it can't be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped in the middle, what was opened is closed.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let url = ConnectionUrl::parse(url).map_err(|error| error.during("connect"))?;
         let pool = B::connect(&url).await.map_err(|error| error.during("connect"))?;

@@ -15,6 +15,7 @@ use crate::position::Position;
 use crate::record::{BatchInfo, RawRecord};
 use crate::retry::Retry;
 use crate::source::{Fetch, FetchRequest, Source, Warning};
+use crate::telemetry;
 
 pub(crate) struct Core<S, C> {
     pub(crate) name: String,
@@ -65,7 +66,15 @@ impl<S: Source, C: CheckpointStore> Core<S, C> {
         let acquired = Box::pin(leases.acquire(self.source.descriptor())).await;
         match acquired.map_err(|error| self.named(error))? {
             Acquired::Held(lease) => Ok(Ok(lease)),
-            Acquired::HeldElsewhere(by) => Ok(Err(by)),
+            Acquired::HeldElsewhere(by) => {
+                tracing::debug!(
+                    name: telemetry::HELD_ELSEWHERE,
+                    poller = self.name,
+                    owner_id = %by.owner_id,
+                    expires_at = %by.expires_at,
+                );
+                Ok(Err(by))
+            }
         }
     }
 

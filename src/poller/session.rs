@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::checkpoint::{CheckpointStore, HeldLease, LeaseKeeper};
 use crate::error::{Error, ErrorKind};
@@ -12,6 +13,7 @@ use crate::poller::guard::Stop;
 use crate::poller::report::TickReport;
 use crate::poller::step::{Action, Ending, Event, LeaseAfter, Prefetch, Step};
 use crate::source::{Fetch, Source};
+use crate::telemetry;
 
 /// The lease that this process holds, and the batch that was read ahead under it.
 pub(crate) struct Session<C> {
@@ -86,6 +88,16 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
     /// Reads, delivers and acknowledges until the tick is over.
     pub(crate) async fn take(&self, session: &mut Session<C>, lease: LeaseAfter) -> Result<TickReport, Error> {
         let tick = Tick { started: self.core.settings.clock.wall(), invocation_id: new_id() };
+        let span = tracing::info_span!(
+            telemetry::TICK,
+            poller = self.core.name,
+            source = self.core.source.name(),
+            invocation_id = &*tick.invocation_id,
+        );
+        self.steps(session, lease, &tick).instrument(span).await
+    }
+
+    async fn steps(&self, session: &mut Session<C>, lease: LeaseAfter, tick: &Tick) -> Result<TickReport, Error> {
         let mut step = Step::new(self.core.settings.plan(lease));
         let mut report = TickReport::new();
         let mut fetch = Fetch::nothing();
@@ -103,13 +115,14 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
                 Action::Deliver { lease, prefetch } => {
                     let rows = fetch.records().len();
                     let batch = std::mem::replace(&mut fetch, Fetch::nothing());
-                    self.deliver(session, &tick, batch, (lease, prefetch)).await?;
+                    self.deliver(session, tick, batch, (lease, prefetch)).await?;
+                    tracing::debug!(name: telemetry::ACKNOWLEDGED, rows);
                     report.acknowledged(rows);
                     step.on(Event::Acknowledged)
                 }
                 Action::DeliverEmpty => {
                     let nothing = (LeaseAfter::Keep, Prefetch::Off);
-                    self.deliver(session, &tick, Fetch::nothing(), nothing).await?;
+                    self.deliver(session, tick, Fetch::nothing(), nothing).await?;
                     step.empty_delivered()
                 }
                 Action::Release(ending) => {
@@ -133,17 +146,26 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
         let cancellation = CancellationToken::new();
         let _cancelled_at_the_end = cancellation.clone().drop_guard();
         let (batch, context) = self.parcel(&lease, tick, fetch, cancellation);
+        let span = tracing::debug_span!(
+            telemetry::BATCH,
+            batch_id = context.batch_id(),
+            rows = batch.records().len(),
+            fencing_token = context.fencing_token(),
+        );
         let candidate = context.candidate().cloned();
         let parcel = Parcel { batch, context, lease: after, settings: &self.core.settings };
         let ahead = async {
             let wanted = prefetch == Prefetch::On && self.core.settings.prefetch == Prefetch::On;
             match &candidate {
                 // An error comes again, and is reported, when the batch is asked for in its turn.
-                Some(position) if wanted => Ok(self.core.fetch_once(Some(position)).await.ok()),
+                Some(position) if wanted => {
+                    let fetch = self.stop.at_once(self.core.fetch_once(Some(position)));
+                    Ok(fetch.await.and_then(Result::ok))
+                }
                 _ => Ok(None),
             }
         };
-        let both = Box::pin(async { tokio::try_join!(self.delivery.deliver(lease, parcel), ahead) });
+        let both = Box::pin(async { tokio::try_join!(self.delivery.deliver(lease, parcel).instrument(span), ahead) });
         let Some(delivered) = self.stop.after_grace(both).await else {
             return Err(Error::new(
                 ErrorKind::Cancelled,

@@ -164,12 +164,12 @@ macro_rules! common_steps {
 
             /// Names the columns of the primary key, which tell rows with the same cursor apart.
             ///
-            /// No columns at all don't compile.
+            /// From one to 32 columns; none at all doesn't compile.
             pub fn key<const N: usize>(self, columns: [&str; N]) -> $source<B, C, WithKey>
             where
                 K: WantsKey,
+                [(); N]: KeyLength,
             {
-                const { assert!(N > 0, "a key has at least one column") };
                 let key = WithKey(columns.map(Into::into).into());
                 $source { db: self.db, definition: self.definition, cursor: self.cursor, key, cache: Cache::default() }
             }

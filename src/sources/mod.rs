@@ -3,6 +3,7 @@
 mod definition;
 mod query;
 mod reader;
+mod resolve;
 mod shape;
 mod state;
 mod table;
@@ -10,5 +11,5 @@ mod validate;
 
 pub use definition::NullPolicy;
 pub use query::{OwnColumns, QuerySource};
-pub use state::{HasCursor, HasKey, NeedsCursor, NeedsKey, WantsCursor, WantsKey, WithCursor, WithKey};
+pub use state::{HasCursor, HasKey, KeyLength, NeedsCursor, NeedsKey, WantsCursor, WantsKey, WithCursor, WithKey};
 pub use table::TableSource;

@@ -12,7 +12,9 @@ use crate::source::{Capabilities, Fetch, FetchRequest, Source, Warning};
 use crate::sources::definition::{Definition, NullPolicy, Origin, common_steps};
 use crate::sources::reader::Reader;
 use crate::sources::shape::Cache;
-use crate::sources::state::{HasCursor, HasKey, NeedsCursor, NeedsKey, WantsCursor, WantsKey, WithCursor, WithKey};
+use crate::sources::state::{
+    HasCursor, HasKey, KeyLength, NeedsCursor, NeedsKey, WantsCursor, WantsKey, WithCursor, WithKey,
+};
 use crate::sql::IntoFilter;
 use crate::sql::params::SqlText;
 use crate::value::Value;

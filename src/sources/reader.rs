@@ -10,6 +10,7 @@ use crate::record::{Operation, RawRecord, SourceDescriptor};
 use crate::source::{Capabilities, Fetch, FetchRequest, Remaining};
 use crate::sources::definition::{Definition, NullPolicy};
 use crate::sources::shape::{Cache, Shape};
+use crate::sql::keyset::Place;
 use crate::value::Row;
 
 /// A complete source, looked at without its type state.
@@ -76,12 +77,14 @@ impl<'a, B: Backend> Reader<'a, B> {
         });
         let limit = request.limit().get();
         // One more row than asked for tells whether more follow, and whether the border would cut equals.
-        let statement = shape.keyset.statement(binds.as_deref(), u64::from(limit) + 1);
-        let layout = shape.layout(shape.keyset.flags(after.is_some()));
+        let seek = shape.keyset.seek(self.cache.place());
+        let statement = shape.keyset.statement(binds.as_deref().map(|binds| (binds, seek)), u64::from(limit) + 1);
+        let layout = shape.layout(shape.keyset.flags(after.map(|_| seek)));
         let expected = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
         let rows = B::fetch(self.db.pool(), &statement, &layout, expected).await?;
         let fetch = self.deliver(shape, rows, expected - 1)?;
         refuse_standstill(&fetch, after)?;
+        self.cache.note(place_after(&fetch, after));
         self.count_nulls(shape, fetch).await
     }
 
@@ -194,6 +197,15 @@ fn resume<'p>(now: &KeysetShape, position: &'p Position) -> Result<&'p Keyset, E
     }
     let difference = then.iter().zip(now.iter()).find_map(|(then, now)| column_difference(then, now));
     Err(mismatch(&difference.unwrap_or_default()))
+}
+
+/// Whether the next position may stand among more ties than one batch has rows: only where this batch did not get
+/// past its first cursor value, or there was none. Values are compared as bytes, for this is no more than a hint.
+fn place_after(fetch: &Fetch, after: Option<&Keyset>) -> Place {
+    let cursor = |record: &RawRecord| record.position.as_keyset().map(|keyset| keyset.cursor().clone());
+    let (first, last) = (fetch.records().first().map(cursor), fetch.records().last().map(cursor));
+    let before = after.map(|after| Some(after.cursor().clone()));
+    if first == last || before == last { Place::AmongTies } else { Place::Apart }
 }
 
 /// A database that finds the checkpoint's own row above the checkpoint compares it in two ways; going on would

@@ -68,6 +68,24 @@ pub trait WantsCursor: sealed::State {}
 )]
 pub trait WantsKey: sealed::State {}
 
+/// As many columns as a key can have: 1 to 32.
+#[diagnostic::on_unimplemented(
+    message = "a key has at least one column, and at most 32",
+    label = "rows with the same cursor can't be told apart by this",
+    note = "name the primary key's columns: `.key([\"id\"])`"
+)]
+pub trait KeyLength: sealed::State {}
+
+macro_rules! key_lengths {
+    ($($length:literal)+) => {$(
+        #[diagnostic::do_not_recommend]
+        impl KeyLength for [(); $length] {}
+        impl sealed::State for [(); $length] {}
+    )+};
+}
+
+key_lengths! { 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 }
+
 #[diagnostic::do_not_recommend]
 impl WantsCursor for NeedsCursor {}
 #[diagnostic::do_not_recommend]

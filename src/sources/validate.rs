@@ -5,7 +5,7 @@ use crate::db::driver::{ColumnInfo, IndexInfo, RelationInfo, RelationKind};
 use crate::error::Error;
 use crate::source::Warning;
 use crate::sources::reader::{Reader, quoted_list};
-use crate::sources::shape::{find, is_unique};
+use crate::sources::resolve::{find, is_unique};
 
 impl<B: Backend> Reader<'_, B> {
     pub(super) async fn validate(&self) -> Result<Vec<Warning>, Error> {
@@ -14,7 +14,7 @@ impl<B: Backend> Reader<'_, B> {
             // Resolves every column, and composes the filter.
             let shape = self.adopt(&info)?;
             // A statement of no rows: what the catalogue can't tell, the database's parser does.
-            let layout = shape.layout(shape.keyset.flags(false));
+            let layout = shape.layout(shape.keyset.flags(None));
             B::fetch(self.db.pool(), &shape.keyset.statement(None, 0), &layout, 0).await?;
             self.warnings(&info)
         };

@@ -47,6 +47,15 @@ pub(crate) enum Seek {
     TwoSteps,
 }
 
+/// What is known of the rows at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// There may be any number with the same cursor.
+    AmongTies,
+    /// There are no more with the same cursor below it than one batch has rows.
+    Apart,
+}
+
 /// A column that says something about the row instead of being part of it; they come last, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
@@ -78,10 +87,12 @@ pub(crate) struct Keyset {
 
 impl Keyset {
     /// The rows after a position, or the first ones, at most `limit`.
-    pub(crate) fn statement(&self, after: Option<&[Value]>, limit: u64) -> SelectStatement {
+    pub(crate) fn statement(&self, after: Option<(&[Value], Seek)>, limit: u64) -> SelectStatement {
         match after {
-            Some(after) if self.flags(true).step => self.two_steps(after, limit),
-            Some(after) => self.checked(self.ordered(limit, self.order.len(), Some(self.after(after)))),
+            Some((after, Seek::TwoSteps)) => self.two_steps(after, limit),
+            Some((after, Seek::RowValue)) => {
+                self.checked(self.ordered(limit, self.order.len(), Some(self.after(after))))
+            }
             None => {
                 let condition = self.nullable_cursor.then(|| self.column(0).is_not_null());
                 self.checked(self.ordered(limit, self.order.len(), condition))
@@ -89,13 +100,18 @@ impl Keyset {
         }
     }
 
-    /// The flags of the statement's rows.
-    pub(crate) fn flags(&self, after: bool) -> Flags {
-        Flags {
-            ripe: self.ripe.is_some(),
-            step: after && self.seek == Seek::TwoSteps && self.order.len() == 2 && !self.check_repeats,
-            above: self.check_repeats,
+    /// How to seek a position. Two steps cost a copy of every row, so they are for a place among many ties, where
+    /// a row value would walk them, and for one where nobody knows.
+    pub(crate) fn seek(&self, place: Place) -> Seek {
+        match place {
+            Place::AmongTies if self.order.len() == 2 && !self.check_repeats => self.seek,
+            _ => Seek::RowValue,
         }
+    }
+
+    /// The flags of the statement's rows; `None` seeks nothing.
+    pub(crate) fn flags(&self, seek: Option<Seek>) -> Flags {
+        Flags { ripe: self.ripe.is_some(), step: seek == Some(Seek::TwoSteps), above: self.check_repeats }
     }
 
     /// Whether a row that the filter lets through has NULL for its cursor: 1 or 0.
@@ -207,7 +223,8 @@ mod tests {
 
     fn sql(keyset: &Keyset, after: bool) -> String {
         let values = [Value::from(1), Value::from(2)];
-        Dialect::Sqlite.render(&keyset.statement(after.then_some(&values), 3)).unwrap().0
+        let seek = keyset.seek(Place::AmongTies);
+        Dialect::Sqlite.render(&keyset.statement(after.then_some((&values, seek)), 3)).unwrap().0
     }
 
     const SELECT: &str = r#"SELECT "orders"."id" AS "c0", "orders"."u" AS "c1" FROM "orders""#;
@@ -237,5 +254,6 @@ mod tests {
         );
         assert_eq!(sql(&keyset, true), expected);
         assert_eq!(sql(&keyset, false), sql(&orders(), false));
+        assert_eq!(keyset.seek(Place::Apart), Seek::RowValue);
     }
 }

@@ -123,6 +123,10 @@ impl<C> FaultyStore<C> {
 
 impl<C: CheckpointStore> FaultyStore<C> {
     /// Lets the writes that are on their way land, each on its condition.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle, some of the writes may have landed.
     pub async fn land_late(&self) {
         let late = std::mem::take(&mut self.script().late);
         for (poller, document, condition) in late {

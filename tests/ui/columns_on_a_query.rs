@@ -1,6 +1,7 @@
 use highwater::{Database, Sqlite};
 
-fn main() {
-    let db: Database<Sqlite> = todo!();
+fn wrong(db: Database<Sqlite>) {
     let _ = db.query_sql("SELECT id, updated_at FROM orders").columns(["id"]);
 }
+
+fn main() {}

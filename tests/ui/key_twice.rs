@@ -1,6 +1,7 @@
 use highwater::{Database, Sqlite};
 
-fn main() {
-    let db: Database<Sqlite> = todo!();
+fn wrong(db: Database<Sqlite>) {
     let _ = db.table("orders").key(["id"]).key(["id"]);
 }
+
+fn main() {}

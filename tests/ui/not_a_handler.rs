@@ -1,4 +1,4 @@
-use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+use highwater::{Batch, Poller, Row};
 
 fn main() {
     let _ = Poller::builder("orders").handler(|orders: Batch<Row>| println!("{}", orders.len()));

@@ -1,9 +1,10 @@
-use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+use highwater::{Database, ObjectCheckpoints, Poller, Sqlite};
 
-fn main() {
-    let db: Database<Sqlite> = todo!();
+fn wrong(db: Database<Sqlite>) {
     let _ = Poller::builder("orders")
         .source(db.table("orders").cursor("updated_at").key(["id"]))
         .checkpoints(ObjectCheckpoints::memory())
         .build();
 }
+
+fn main() {}

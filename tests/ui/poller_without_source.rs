@@ -1,4 +1,4 @@
-use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+use highwater::{Batch, ObjectCheckpoints, Poller, Row};
 
 fn main() {
     let _ = Poller::builder("orders")

@@ -1,9 +1,10 @@
-use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+use highwater::{Batch, Database, Poller, Row, Sqlite};
 
-fn main() {
-    let db: Database<Sqlite> = todo!();
+fn wrong(db: Database<Sqlite>) {
     let _ = Poller::builder("orders")
         .source(db.table("orders").cursor("updated_at").key(["id"]))
         .handler(async |_: Batch<Row>| Ok(()))
         .build();
 }
+
+fn main() {}

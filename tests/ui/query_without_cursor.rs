@@ -1,10 +1,11 @@
 use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
 
-fn main() {
-    let db: Database<Sqlite> = todo!();
+fn wrong(db: Database<Sqlite>) {
     let _ = Poller::builder("orders")
         .source(db.query_sql("SELECT id, updated_at FROM orders").key(["id"]))
         .checkpoints(ObjectCheckpoints::memory())
         .handler(async |_: Batch<Row>| Ok(()))
         .build();
 }
+
+fn main() {}

@@ -1,8 +1,7 @@
 use std::rc::Rc;
 use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
 
-fn main() {
-    let db: Database<Sqlite> = todo!();
+fn wrong(db: Database<Sqlite>) {
     let poller = Poller::builder("orders")
         .source(db.table("orders").cursor("updated_at").key(["id"]))
         .checkpoints(ObjectCheckpoints::memory())
@@ -15,3 +14,5 @@ fn main() {
         .build();
     tokio::spawn(async move { poller.tick().await });
 }
+
+fn main() {}

@@ -1,4 +1,4 @@
-use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+use highwater::{Batch, Poller};
 
 struct Order;
 

@@ -1,8 +1,9 @@
-use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+use highwater::{Database, Poller, Sqlite};
 
-fn main() {
-    let db: Database<Sqlite> = todo!();
+fn wrong(db: Database<Sqlite>) {
     let _ = Poller::builder("orders")
         .source(db.table("orders").cursor("updated_at").key(["id"]))
         .source(db.table("users").cursor("updated_at").key(["id"]));
 }
+
+fn main() {}

@@ -1,4 +1,4 @@
-use highwater::{Batch, Database, ObjectCheckpoints, Poller, Row, Sqlite};
+use highwater::{ObjectCheckpoints, Poller};
 
 fn main() {
     let _ = Poller::builder("orders")

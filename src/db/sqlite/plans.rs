@@ -78,12 +78,12 @@ async fn row_values_seek_at_the_start_in_ties_and_at_the_end() {
     let pool = shop().await;
     for values in [["0", "0"], ["2026-01-01", "1500"], ["2026-02900", "2900"], ["9", "9"]] {
         let texts = table("texts", &["u", "k"], Seek::RowValue);
-        let found = plan(&pool, &texts.statement(Some(&binds(&values)), 101)).await;
+        let found = plan(&pool, &texts.statement(Some((&binds(&values), texts.seek)), 101)).await;
         assert_seeks(&found, &["SEARCH texts USING COVERING INDEX texts_changes ((u,k)>(?,?))"]);
 
         let three = table("three", &["u", "a", "b", "c"], Seek::RowValue);
         let values = binds(&[values[0], "1", "2", values[1]]);
-        let found = plan(&pool, &three.statement(Some(&values), 101)).await;
+        let found = plan(&pool, &three.statement(Some((&values, three.seek)), 101)).await;
         assert_seeks(&found, &["SEARCH three USING COVERING INDEX three_changes ((u,a,b,c)>(?,?,?,?))"]);
     }
     let first = table("rowids", &["u", "id"], Seek::RowValue);
@@ -98,7 +98,7 @@ async fn two_steps_seek_ties_by_rowid() {
         let rowids = table("rowids", &["u", "id"], Seek::TwoSteps);
         for filter in [None, Some(Expr::cust("(status = '1')"))] {
             let keyset = Keyset { filter, ..rowids.clone() };
-            let found = plan(&pool, &keyset.statement(Some(&binds(&["2026-01-01", "1500"])), 101)).await;
+            let found = plan(&pool, &keyset.statement(Some((&binds(&["2026-01-01", "1500"]), keyset.seek)), 101)).await;
             assert_seeks(
                 &found,
                 &["(u=? AND id>?)", "(u>?)"].map(|seek| seek.replace("id", "rowid")).each_ref().map(String::as_str),
@@ -114,13 +114,14 @@ async fn filters_lags_and_wrapped_queries_still_seek() {
     let ripe = Dialect::Sqlite.ripe(&three.relation.column("u"), std::time::Duration::from_secs(2));
     let filter = Some(Expr::cust("(status = '1')"));
     let keyset_ = Keyset { filter, ripe: Some(ripe), ..three };
-    let found = plan(&pool, &keyset_.statement(Some(&binds(&["2026-01-01", "1", "2", "3"])), 101)).await;
+    let found =
+        plan(&pool, &keyset_.statement(Some((&binds(&["2026-01-01", "1", "2", "3"]), keyset_.seek)), 101)).await;
     assert_seeks(&found, &["three_changes ((u,a,b,c)>(?,?,?,?))"]);
 
     let sql = SqlText::new("SELECT * FROM three WHERE status = '1'");
     let query = Relation::Query(sql.operand(Part::Query, Dialect::Sqlite).unwrap());
     let keyset = keyset(query, &["u", "a", "b", "c"], Seek::RowValue);
-    let found = plan(&pool, &keyset.statement(Some(&binds(&["2026-01-01", "1", "2", "3"])), 101)).await;
+    let found = plan(&pool, &keyset.statement(Some((&binds(&["2026-01-01", "1", "2", "3"]), keyset.seek)), 101)).await;
     assert_seeks(&found, &["three_changes ((u,a,b,c)>(?,?,?,?))"]);
 }
 
