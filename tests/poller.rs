@@ -211,6 +211,22 @@ async fn a_retried_handler_gets_the_same_batch_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_is_not_retried_where_errors_are() {
+    let (source, store, clock, _) = setup(10);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let poller = builder!(source, store, clock)
+        .handler_retry(RetryPolicy::new())
+        .handler(async move |batch: Batch| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            assert!(batch.is_empty(), "boom");
+        })
+        .build();
+    assert_eq!(poller.tick().await.unwrap_err().kind(), ErrorKind::Handler);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn passing_fetch_errors_are_retried_and_permanent_ones_are_not() {
     let (source, store, clock, _) = setup(10);
     let poller = poller!(source, store, clock, async |_: Batch| Ok(()));
