@@ -227,6 +227,42 @@ async fn a_panic_is_not_retried_where_errors_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_failed_is_over_before_the_next_begins() {
+    let (source, store, clock, _) = setup(10);
+    let failed = Arc::new(Mutex::new(None));
+    let poller = builder!(source, store, clock)
+        .handler_retry(RetryPolicy::new().max_retries(1))
+        .handler(async move |_: Batch, ctx: &PollContext| {
+            assert!(!ctx.cancellation().is_cancelled());
+            let Some(first) = failed.lock().unwrap().replace(ctx.clone()) else { return Err("once".into()) };
+            if first.cancellation().is_cancelled() { Ok(()) } else { Err("the first call lives on".into()) }
+        })
+        .build();
+    assert_eq!(poller.tick().await.unwrap().rows(), 10);
+}
+
+#[test]
+fn a_blocking_handler_that_was_given_up_before_it_began_never_begins() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (source, store, clock, _) = setup(10);
+        let (finish, busy) = std::sync::mpsc::channel::<()>();
+        let other = tokio::task::spawn_blocking(move || busy.recv());
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        let handler = blocking(move |_: Batch, _: &PollContext| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        let poller = poller!(source, store, clock, handler);
+        assert!(tokio::time::timeout(Duration::from_millis(50), poller.tick()).await.is_err());
+        finish.send(()).unwrap();
+        other.await.unwrap().unwrap();
+        tokio::task::spawn_blocking(|| {}).await.unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), 0, "it waited for a thread, and began after its tick was dropped");
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn passing_fetch_errors_are_retried_and_permanent_ones_are_not() {
     let (source, store, clock, _) = setup(10);
     let poller = poller!(source, store, clock, async |_: Batch| Ok(()));

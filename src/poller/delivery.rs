@@ -110,6 +110,7 @@ async fn handle<H: Handler>(
 
 /// Calls the handler once; a panic is an error.
 async fn call<H: Handler>(handler: &H, batch: RawBatch, context: &PollContext) -> Result<(), HandlerError> {
+    let _over_at_the_end = context.cancellation().clone().drop_guard();
     let invocation = Invocation::new(context);
     match AssertUnwindSafe(async { handler.handle(batch, invocation).await }).catch_unwind().await {
         Ok(outcome) => outcome.map(drop),
