@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use highwater::testing::{Fault, FaultyStore};
 use highwater::{
-    Batch, EmptyBatches, Ending, ErrorKind, HandlerError, PollContext, Poller, Pollers, Prefetch, RetryPolicy,
-    RetryStatus, Row, blocking,
+    Batch, EmptyBatches, Ending, ErrorKind, HandlerError, ObjectCheckpoints, PollContext, Poller, Pollers, Prefetch,
+    RetryPolicy, RetryStatus, Row, blocking,
 };
 use support::{Counted, Numbers, PausedClock};
 use tokio::sync::Notify;
@@ -50,6 +51,11 @@ macro_rules! builder {
 
 fn setup(last: u64) -> (Numbers, Counted, PausedClock, Seen) {
     (Numbers::up_to(last), Counted::new(), PausedClock::new(), Seen::default())
+}
+
+/// A store that fails on command, in place of one that counts.
+fn faulty(clock: &PausedClock) -> Arc<FaultyStore<ObjectCheckpoints>> {
+    Arc::new(FaultyStore::new(ObjectCheckpoints::memory(), Arc::new(clock.clone())))
 }
 
 #[tokio::test(start_paused = true)]
@@ -459,6 +465,18 @@ async fn a_run_ends_with_the_handlers_error_and_waits_out_a_passing_one() {
     let error = poller.every(Duration::from_secs(10)).run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Handler);
     assert!(start.elapsed() >= Duration::from_secs(18), "waited an interval after each passing error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_waits_out_a_store_that_can_not_be_written_when_the_lease_is_taken() {
+    let (source, _, clock, seen) = setup(10);
+    let store = faulty(&clock);
+    let handler_seen = seen.clone();
+    let poller = poller!(source, store, clock, async move |batch: Batch<(i64,)>| handler_seen.add(batch));
+    store.fail_writes([Fault::FailBefore; 100]);
+    let run = poller.every(Duration::from_secs(10)).with_graceful_shutdown(sleep(TTL * 10)).run();
+    assert_eq!(run.await.unwrap().rows(), 10);
+    assert_eq!(seen.all().len(), 10);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::checkpoint::{CheckpointStore, HeldBy};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, RetryStatus};
 use crate::poller::core::Core;
 use crate::poller::delivery::Delivery;
 use crate::poller::guard::{Stop, while_held};
@@ -162,9 +162,10 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
 
     /// How long to wait after an error, if waiting can mend it.
     fn passing(&self, error: Error) -> Result<Duration, Error> {
-        let lost = matches!(error.kind(), ErrorKind::LostLease | ErrorKind::CommitUnknown);
+        let lost = error.kind() == ErrorKind::LostLease;
         let ours = matches!(error.kind(), ErrorKind::Handler | ErrorKind::Serialization);
-        if ours || !(lost || error.is_transient()) {
+        // What has no known outcome, a commit or an acquisition, is found out by the next.
+        if ours || !(lost || error.retry_status() != RetryStatus::Permanent) {
             return if error.kind() == ErrorKind::Cancelled && self.turn.stop.is_requested() {
                 tracing::warn!(poller = self.turn.core.name, %error, "stopped");
                 Ok(Duration::ZERO)
