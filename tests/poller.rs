@@ -480,6 +480,20 @@ async fn a_run_waits_out_a_store_that_can_not_be_written_when_the_lease_is_taken
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_that_lands_unanswered_is_no_lost_lease() {
+    let (source, _, clock, _) = setup(10);
+    let store = faulty(&clock);
+    let faults = Arc::clone(&store);
+    let poller = poller!(source, store, clock, async move |_: Batch| {
+        // The next heartbeat, not the commit's own answer, finds out that the lease is free.
+        sleep(TTL / 3 - Duration::from_millis(10)).await;
+        faults.fail_writes([Fault::HangAfter]);
+    });
+    let report = poller.tick().await.unwrap();
+    assert_eq!((report.rows(), report.ending()), (10, Ending::Drained));
+}
+
+#[tokio::test(start_paused = true)]
 async fn pollers_share_a_shutdown_and_end_together() {
     let (one, store, clock, _) = setup(10);
     let two = Numbers::up_to(20);

@@ -152,6 +152,11 @@ impl<C> LeaseKeeper<C> {
         self.writer.check()
     }
 
+    /// Whether the lease is lost for no other reason than that we released it.
+    pub(crate) fn is_released(&self) -> bool {
+        self.writer.is_released()
+    }
+
     /// The time to the deadline, by whichever clock is nearer to it; zero once the lease is lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {

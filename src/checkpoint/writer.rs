@@ -110,6 +110,11 @@ impl<C> Writer<C> {
         self.remaining().map(drop)
     }
 
+    /// Whether a release of ours has landed while the lease was ours.
+    pub(crate) fn is_released(&self) -> bool {
+        self.known().loss == Some(Loss::Released)
+    }
+
     /// The time to the deadline, by whichever clock is nearer to it; once passed, it stays passed.
     pub(crate) fn remaining(&self) -> Result<Duration, Error> {
         let mut known = self.known();
