@@ -494,6 +494,24 @@ async fn a_release_that_lands_unanswered_is_no_lost_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_commit_in_doubt_at_the_deadline_is_said_to_be_so() {
+    let (source, _, clock, _) = setup(10);
+    let store = faulty(&clock);
+    let faults = Arc::clone(&store);
+    let poller = poller!(source, store, clock, async move |_: Batch| faults.fail_writes([Fault::Hang; 100]));
+    assert_eq!(poller.tick().await.unwrap_err().kind(), ErrorKind::CommitUnknown);
+
+    store.heal();
+    sleep(TTL * 2).await;
+    let faults = Arc::clone(&store);
+    let poller = poller!(source, store, clock, async move |_: Batch| {
+        faults.fail_writes([Fault::Hang; 100]);
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(poller.tick().await.unwrap_err().kind(), ErrorKind::LostLease, "there was no commit");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pollers_share_a_shutdown_and_end_together() {
     let (one, store, clock, _) = setup(10);
     let two = Numbers::up_to(20);

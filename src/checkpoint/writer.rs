@@ -302,6 +302,14 @@ impl<C> Writer<C> {
         })
     }
 
+    /// The loss, or `CommitUnknown` where a commit is on its way of which nobody knows what became.
+    pub(crate) fn given_up(&self, lost: Error) -> Error {
+        let known = self.known();
+        let commits = |planned: &Planned| planned.document.checkpoint != known.base.checkpoint;
+        let settled = known.successor.as_ref().is_some_and(|seen| lease::surely_not_committed(&known.base, seen));
+        if known.unsettled.iter().any(commits) && !settled { self.unknown(lost) } else { lost }
+    }
+
     fn unknown(&self, cause: Error) -> Error {
         self.error(ErrorKind::CommitUnknown, UNKNOWN).with_retry_status(RetryStatus::Unknown).with_source(cause)
     }

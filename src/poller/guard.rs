@@ -35,7 +35,7 @@ where
         let lost = if lost.is_pending() { keep.as_mut().poll(cx) } else { lost };
         match lost {
             // Our own release has landed, and the work that sent it is about to learn that.
-            Poll::Ready(lost) if !keeper.is_released() => Poll::Ready(Err(lost)),
+            Poll::Ready(lost) if !keeper.is_released() => Poll::Ready(Err(keeper.given_up(lost))),
             _ => work.as_mut().poll(cx),
         }
     })
