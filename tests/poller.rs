@@ -512,6 +512,33 @@ async fn a_commit_in_doubt_at_the_deadline_is_said_to_be_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_does_not_hold_up_a_shutdown_or_an_error() {
+    let (source, _, clock, _) = setup(10);
+    let store = faulty(&clock);
+    let idle = poller!(source, store, clock, async |_: Batch| Ok(()));
+    let faults = Arc::clone(&store);
+    let stop = async move {
+        sleep(Duration::from_secs(2)).await;
+        faults.fail_writes([Fault::Hang; 100]);
+    };
+    let start = Instant::now();
+    idle.every(Duration::from_secs(60)).with_graceful_shutdown(stop).run().await.unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(8), "{:?}", start.elapsed());
+
+    store.heal();
+    sleep(TTL * 2).await;
+    source.raise_to(20);
+    let faults = Arc::clone(&store);
+    let failing = poller!(source, store, clock, async move |_: Batch| {
+        faults.fail_writes([Fault::Hang; 100]);
+        Err::<(), HandlerError>("no".into())
+    });
+    let start = Instant::now();
+    assert_eq!(failing.tick().await.unwrap_err().kind(), ErrorKind::Handler);
+    assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn pollers_share_a_shutdown_and_end_together() {
     let (one, store, clock, _) = setup(10);
     let two = Numbers::up_to(20);

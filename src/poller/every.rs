@@ -12,7 +12,7 @@ use crate::poller::core::Core;
 use crate::poller::delivery::Delivery;
 use crate::poller::guard::{Stop, while_held};
 use crate::poller::report::RunReport;
-use crate::poller::session::{Session, Turn, release_after_failure};
+use crate::poller::session::{Session, Turn, release_after_failure, release_at_the_end};
 use crate::poller::step::{Ending, LeaseAfter};
 use crate::source::Source;
 
@@ -131,9 +131,9 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
         let keeper = session.keeper().clone();
         let outcome = while_held(&keeper, self.serve(&mut session, total)).await;
         match outcome {
-            Ok(()) => session.release().await,
+            Ok(()) => release_at_the_end(&keeper, self.clock()).await,
             Err(error) => {
-                release_after_failure(&keeper).await;
+                release_after_failure(&keeper, self.clock()).await;
                 Err(error)
             }
         }

@@ -106,7 +106,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
         let turn = Turn { core: &self.core, delivery: &self.delivery, stop: &never };
         let outcome = while_held(&keeper, turn.take(&mut session, LeaseAfter::Release)).await;
         if outcome.is_err() {
-            release_after_failure(&keeper).await;
+            release_after_failure(&keeper, &*self.core.settings.clock).await;
         }
         outcome.map_err(|error| self.core.named(error))
     }

@@ -1,11 +1,14 @@
 //! A tick under a lease: the one loop that reads, delivers and acknowledges.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::checkpoint::{CheckpointStore, HeldLease, LeaseKeeper};
-use crate::error::{Error, ErrorKind};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, RetryStatus};
 use crate::handler::{ContextParts, PollContext, RawBatch};
 use crate::poller::core::{Core, new_id};
 use crate::poller::delivery::{Delivery, Parcel};
@@ -61,12 +64,31 @@ fn gone() -> Error {
     Error::new(ErrorKind::LostLease, "the lease was released already").during("deliver")
 }
 
+/// Gives the lease back at the end of everything, when nothing but that is left to wait for.
+pub(crate) async fn release_at_the_end<C: CheckpointStore>(
+    keeper: &LeaseKeeper<C>,
+    clock: &dyn Clock,
+) -> Result<(), Error> {
+    tokio::select! {
+        biased;
+        released = Box::pin(keeper.release()) => released,
+        () = clock.sleep(RELEASE_WAIT) => {
+            let message = format!("it did not answer within {RELEASE_WAIT:?}, so the lease may be left to expire");
+            Err(Error::new(ErrorKind::Checkpoint, message).during("release").with_retry_status(RetryStatus::Transient))
+        }
+    }
+}
+
+/// A lease expires by itself, so its release is worth no more than what the default grace leaves of the half
+/// minute that supervisors commonly wait before they kill.
+const RELEASE_WAIT: Duration = Duration::from_secs(5);
+
 /// Gives the lease back after something else went wrong; that error is the one to report.
-pub(crate) async fn release_after_failure<C: CheckpointStore>(keeper: &LeaseKeeper<C>) {
+pub(crate) async fn release_after_failure<C: CheckpointStore>(keeper: &LeaseKeeper<C>, clock: &dyn Clock) {
     if keeper.check().is_err() {
         return;
     }
-    if let Err(error) = Box::pin(keeper.release()).await {
+    if let Err(error) = release_at_the_end(keeper, clock).await {
         tracing::warn!(%error, "the lease could not be released; it expires by itself");
     }
 }
