@@ -539,6 +539,23 @@ async fn a_store_that_is_away_does_not_hold_up_a_shutdown_or_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_read_ahead_says_when_it_was_read() {
+    let (source, store, clock, _) = setup(20);
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let handler_times = Arc::clone(&times);
+    let poller = builder!(source, store, clock)
+        .max_batches_per_tick(10)
+        .handler(async move |batch: Batch| {
+            handler_times.lock().unwrap().push(batch.changes().next().unwrap().metadata().fetched_at);
+            sleep(Duration::from_secs(10)).await;
+        })
+        .build();
+    poller.tick().await.unwrap();
+    let times = times.lock().unwrap();
+    assert!((times[1] - times[0]).num_seconds() < 1, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pollers_share_a_shutdown_and_end_together() {
     let (one, store, clock, _) = setup(10);
     let two = Numbers::up_to(20);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::handler::RawBatch;
 use crate::poller::settings::Settings;
 use crate::position::Position;
-use crate::record::{BatchInfo, RawRecord};
+use crate::record::BatchInfo;
 use crate::retry::Retry;
 use crate::source::{Fetch, FetchRequest, Source, Warning};
 use crate::telemetry;
@@ -79,24 +80,25 @@ impl<S: Source, C: CheckpointStore> Core<S, C> {
     }
 
     /// A fetch with retries.
-    pub(crate) async fn fetch(&self, after: Option<&Position>) -> Result<Fetch, Error> {
+    pub(crate) async fn fetch(&self, after: Option<&Position>) -> Result<Reading, Error> {
         let retry = Retry::new(self.settings.fetch_retry.clone()).clock(Arc::clone(&self.settings.clock));
         retry.run(|_| self.fetch_once(after)).await
     }
 
-    pub(crate) async fn fetch_once(&self, after: Option<&Position>) -> Result<Fetch, Error> {
-        self.source.fetch(FetchRequest::new(after, self.settings.limit())).await
+    pub(crate) async fn fetch_once(&self, after: Option<&Position>) -> Result<Reading, Error> {
+        let fetch = self.source.fetch(FetchRequest::new(after, self.settings.limit())).await?;
+        Ok(Reading { fetch, at: self.settings.clock.wall() })
     }
 
-    pub(crate) fn batch(&self, lease: &HeldLease<C>, records: Vec<RawRecord>, batch_id: Box<str>) -> RawBatch {
+    pub(crate) fn batch(&self, lease: &HeldLease<C>, reading: Reading, batch_id: Box<str>) -> RawBatch {
         let info = BatchInfo {
             source: Arc::clone(self.source.descriptor()),
             stream_id: lease.stream_id().into(),
             batch_id,
-            fetched_at: self.settings.clock.wall(),
+            fetched_at: reading.at,
             attempt: 1,
         };
-        RawBatch::new(records, info)
+        RawBatch::new(reading.fetch.into_records(), info)
     }
 
     pub(crate) async fn close(&self) -> Result<(), Error> {
@@ -107,6 +109,19 @@ impl<S: Source, C: CheckpointStore> Core<S, C> {
 impl<S, C> fmt::Debug for Core<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("name", &self.name).field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What a fetch returned, and when.
+pub(crate) struct Reading {
+    pub(crate) fetch: Fetch,
+    at: DateTime<Utc>,
+}
+
+impl Reading {
+    /// No records, as of an instant.
+    pub(crate) fn nothing(at: DateTime<Utc>) -> Self {
+        Self { fetch: Fetch::nothing(), at }
     }
 }
 

@@ -10,12 +10,12 @@ use crate::checkpoint::{CheckpointStore, HeldLease, LeaseKeeper};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, RetryStatus};
 use crate::handler::{ContextParts, PollContext, RawBatch};
-use crate::poller::core::{Core, new_id};
+use crate::poller::core::{Core, Reading, new_id};
 use crate::poller::delivery::{Delivery, Parcel};
 use crate::poller::guard::Stop;
 use crate::poller::report::TickReport;
 use crate::poller::step::{Action, Ending, Event, LeaseAfter, Prefetch, Step};
-use crate::source::{Fetch, Source};
+use crate::source::Source;
 use crate::telemetry;
 
 /// The lease that this process holds, and the batch that was read ahead under it.
@@ -23,7 +23,7 @@ pub(crate) struct Session<C> {
     /// `None` while a delivery has it, and after it was released.
     lease: Option<HeldLease<C>>,
     keeper: LeaseKeeper<C>,
-    ahead: Option<Fetch>,
+    ahead: Option<Reading>,
 }
 
 impl<C: CheckpointStore> Session<C> {
@@ -44,7 +44,7 @@ impl<C: CheckpointStore> Session<C> {
     }
 
     /// What was read ahead, or a fetch with retries.
-    pub(crate) async fn next_fetch<S: Source>(&mut self, core: &Core<S, C>) -> Result<Fetch, Error> {
+    pub(crate) async fn next_fetch<S: Source>(&mut self, core: &Core<S, C>) -> Result<Reading, Error> {
         match self.ahead.take() {
             Some(ahead) => Ok(ahead),
             None => core.fetch(self.lease()?.checkpoint()).await,
@@ -122,7 +122,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
     async fn steps(&self, session: &mut Session<C>, lease: LeaseAfter, tick: &Tick) -> Result<TickReport, Error> {
         let mut step = Step::new(self.core.settings.plan(lease));
         let mut report = TickReport::new();
-        let mut fetch = Fetch::nothing();
+        let mut reading = Reading::nothing(tick.started);
         let mut action = step.on(Event::Held);
         loop {
             action = match action {
@@ -130,13 +130,14 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
                     let Some(fetched) = self.stop.at_once(Box::pin(session.next_fetch(self.core))).await else {
                         return Ok(report.ended(Ending::More));
                     };
-                    fetch = fetched?;
-                    report.fetched(&fetch);
+                    reading = fetched?;
+                    let fetch = &reading.fetch;
+                    report.fetched(fetch);
                     step.on(Event::Fetched { rows: fetch.records().len(), remaining: fetch.remaining() })
                 }
                 Action::Deliver { lease, prefetch } => {
-                    let rows = fetch.records().len();
-                    let batch = std::mem::replace(&mut fetch, Fetch::nothing());
+                    let rows = reading.fetch.records().len();
+                    let batch = std::mem::replace(&mut reading, Reading::nothing(tick.started));
                     self.deliver(session, tick, batch, (lease, prefetch)).await?;
                     tracing::debug!(name: telemetry::ACKNOWLEDGED, rows);
                     report.acknowledged(rows);
@@ -144,7 +145,8 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
                 }
                 Action::DeliverEmpty => {
                     let nothing = (LeaseAfter::Keep, Prefetch::Off);
-                    self.deliver(session, tick, Fetch::nothing(), nothing).await?;
+                    let batch = std::mem::replace(&mut reading, Reading::nothing(tick.started));
+                    self.deliver(session, tick, batch, nothing).await?;
                     step.empty_delivered()
                 }
                 Action::Release(ending) => {
@@ -161,13 +163,13 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
         &self,
         session: &mut Session<C>,
         tick: &Tick,
-        fetch: Fetch,
+        reading: Reading,
         (after, prefetch): (LeaseAfter, Prefetch),
     ) -> Result<(), Error> {
         let lease = session.lease.take().ok_or_else(gone)?;
         let cancellation = CancellationToken::new();
         let _cancelled_at_the_end = cancellation.clone().drop_guard();
-        let (batch, context) = self.parcel(&lease, tick, fetch, cancellation);
+        let (batch, context) = self.parcel(&lease, tick, reading, cancellation);
         let span = tracing::debug_span!(
             telemetry::BATCH,
             batch_id = context.batch_id(),
@@ -203,10 +205,9 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
         &self,
         lease: &HeldLease<C>,
         tick: &Tick,
-        fetch: Fetch,
+        reading: Reading,
         cancellation: CancellationToken,
     ) -> (RawBatch, PollContext) {
-        let records = fetch.into_records();
         let batch_id = new_id();
         let context = ContextParts {
             poller: self.core.name.as_str().into(),
@@ -216,11 +217,11 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
             lease_owner: lease.owner_id().into(),
             fencing_token: lease.fencing_token(),
             checkpoint: lease.checkpoint().cloned(),
-            candidate: records.last().map(|record| record.position.clone()),
+            candidate: reading.fetch.records().last().map(|record| record.position.clone()),
             tick_started: tick.started,
             attempt: 1,
             cancellation,
         };
-        (self.core.batch(lease, records, batch_id), PollContext::new(context))
+        (self.core.batch(lease, reading, batch_id), PollContext::new(context))
     }
 }
