@@ -556,6 +556,18 @@ async fn a_batch_read_ahead_says_when_it_was_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_after_a_run_opens_the_source_again() {
+    let (source, store, clock, _) = setup(10);
+    let poller = poller!(source, store, clock, async |_: Batch| Ok(()));
+    for rows in [10, 0] {
+        let run = poller.every(Duration::from_secs(60)).with_graceful_shutdown(sleep(Duration::from_secs(1)));
+        assert_eq!(run.run().await.unwrap().rows(), rows);
+    }
+    assert_eq!(source.closed(), 2);
+    assert_eq!(poller.tick().await.unwrap().ending(), Ending::Drained);
+}
+
+#[tokio::test(start_paused = true)]
 async fn pollers_share_a_shutdown_and_end_together() {
     let (one, store, clock, _) = setup(10);
     let two = Numbers::up_to(20);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
 
 use crate::checkpoint::{Acquired, CheckpointStore, HeldBy, HeldLease, Leases, PollerName};
@@ -24,11 +24,13 @@ pub(crate) struct Core<S, C> {
     store: Arc<C>,
     pub(crate) settings: Settings,
     leases: OnceCell<Leases<C>>,
+    /// Whether the source is open.
+    open: Mutex<bool>,
 }
 
 impl<S, C> Core<S, C> {
     pub(crate) fn new(name: String, source: S, store: C, settings: Settings) -> Self {
-        Self { name, source, store: Arc::new(store), settings, leases: OnceCell::new() }
+        Self { name, source, store: Arc::new(store), settings, leases: OnceCell::new(), open: Mutex::new(false) }
     }
 
     pub(crate) fn named(&self, error: Error) -> Error {
@@ -47,18 +49,23 @@ impl<S: Source, C: CheckpointStore> Core<S, C> {
         PollerName::new(&self.name)
     }
 
-    /// Gets ready, the first time it is called.
+    /// Gets ready, the first time it is called, and opens the source unless it is open.
     async fn start(&self) -> Result<&Leases<C>, Error> {
         let started = self.leases.get_or_try_init(|| async {
             let name = self.check()?;
             for warning in self.source.validate().await? {
                 tracing::warn!(poller = self.name, source = self.source.name(), "{warning}");
             }
-            self.source.open().await?;
             let clock = Arc::clone(&self.settings.clock);
             Ok(Leases::new(Arc::clone(&self.store), clock, name, self.settings.lease.clone()))
         });
-        started.await.map_err(|error| self.named(error))
+        let leases = started.await.map_err(|error| self.named(error))?;
+        let mut open = self.open.lock().await;
+        if !*open {
+            self.source.open().await.map_err(|error| self.named(error))?;
+            *open = true;
+        }
+        Ok(leases)
     }
 
     /// The lease, or who holds it.
@@ -102,6 +109,10 @@ impl<S: Source, C: CheckpointStore> Core<S, C> {
     }
 
     pub(crate) async fn close(&self) -> Result<(), Error> {
+        let mut open = self.open.lock().await;
+        if !std::mem::take(&mut *open) {
+            return Ok(());
+        }
         self.source.close().await.map_err(|error| self.named(error))
     }
 }
