@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use highwater::testing::{Fault, FaultyStore};
 use highwater::{
-    Batch, EmptyBatches, Ending, ErrorKind, HandlerError, PollContext, Poller, Pollers, Prefetch, RetryPolicy,
-    RetryStatus, Row, blocking,
+    Batch, EmptyBatches, Ending, ErrorKind, HandlerError, ObjectCheckpoints, PollContext, Poller, Pollers, Prefetch,
+    RetryPolicy, RetryStatus, Row, blocking,
 };
 use support::{Counted, Numbers, PausedClock};
 use tokio::sync::Notify;
@@ -50,6 +51,11 @@ macro_rules! builder {
 
 fn setup(last: u64) -> (Numbers, Counted, PausedClock, Seen) {
     (Numbers::up_to(last), Counted::new(), PausedClock::new(), Seen::default())
+}
+
+/// A store that fails on command, in place of one that counts.
+fn faulty(clock: &PausedClock) -> Arc<FaultyStore<ObjectCheckpoints>> {
+    Arc::new(FaultyStore::new(ObjectCheckpoints::memory(), Arc::new(clock.clone())))
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,6 +214,58 @@ async fn a_retried_handler_gets_the_same_batch_again() {
     let calls = calls.lock().unwrap();
     assert_eq!(calls.iter().map(|call| call.0).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(calls.iter().all(|call| call.1 == calls[0].1 && call.2 == 10), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_not_retried_where_errors_are() {
+    let (source, store, clock, _) = setup(10);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let poller = builder!(source, store, clock)
+        .handler_retry(RetryPolicy::new())
+        .handler(async move |batch: Batch| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            assert!(batch.is_empty(), "boom");
+        })
+        .build();
+    assert_eq!(poller.tick().await.unwrap_err().kind(), ErrorKind::Handler);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_failed_is_over_before_the_next_begins() {
+    let (source, store, clock, _) = setup(10);
+    let failed = Arc::new(Mutex::new(None));
+    let poller = builder!(source, store, clock)
+        .handler_retry(RetryPolicy::new().max_retries(1))
+        .handler(async move |_: Batch, ctx: &PollContext| {
+            assert!(!ctx.cancellation().is_cancelled());
+            let Some(first) = failed.lock().unwrap().replace(ctx.clone()) else { return Err("once".into()) };
+            if first.cancellation().is_cancelled() { Ok(()) } else { Err("the first call lives on".into()) }
+        })
+        .build();
+    assert_eq!(poller.tick().await.unwrap().rows(), 10);
+}
+
+#[test]
+fn a_blocking_handler_that_was_given_up_before_it_began_never_begins() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (source, store, clock, _) = setup(10);
+        let (finish, busy) = std::sync::mpsc::channel::<()>();
+        let other = tokio::task::spawn_blocking(move || busy.recv());
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        let handler = blocking(move |_: Batch, _: &PollContext| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        let poller = poller!(source, store, clock, handler);
+        assert!(tokio::time::timeout(Duration::from_millis(50), poller.tick()).await.is_err());
+        finish.send(()).unwrap();
+        other.await.unwrap().unwrap();
+        tokio::task::spawn_blocking(|| {}).await.unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), 0, "it waited for a thread, and began after its tick was dropped");
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -407,6 +465,106 @@ async fn a_run_ends_with_the_handlers_error_and_waits_out_a_passing_one() {
     let error = poller.every(Duration::from_secs(10)).run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Handler);
     assert!(start.elapsed() >= Duration::from_secs(18), "waited an interval after each passing error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_waits_out_a_store_that_can_not_be_written_when_the_lease_is_taken() {
+    let (source, _, clock, seen) = setup(10);
+    let store = faulty(&clock);
+    let handler_seen = seen.clone();
+    let poller = poller!(source, store, clock, async move |batch: Batch<(i64,)>| handler_seen.add(batch));
+    store.fail_writes([Fault::FailBefore; 100]);
+    let run = poller.every(Duration::from_secs(10)).with_graceful_shutdown(sleep(TTL * 10)).run();
+    assert_eq!(run.await.unwrap().rows(), 10);
+    assert_eq!(seen.all().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_lands_unanswered_is_no_lost_lease() {
+    let (source, _, clock, _) = setup(10);
+    let store = faulty(&clock);
+    let faults = Arc::clone(&store);
+    let poller = poller!(source, store, clock, async move |_: Batch| {
+        // The next heartbeat, not the commit's own answer, finds out that the lease is free.
+        sleep(TTL / 3 - Duration::from_millis(10)).await;
+        faults.fail_writes([Fault::HangAfter]);
+    });
+    let report = poller.tick().await.unwrap();
+    assert_eq!((report.rows(), report.ending()), (10, Ending::Drained));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_in_doubt_at_the_deadline_is_said_to_be_so() {
+    let (source, _, clock, _) = setup(10);
+    let store = faulty(&clock);
+    let faults = Arc::clone(&store);
+    let poller = poller!(source, store, clock, async move |_: Batch| faults.fail_writes([Fault::Hang; 100]));
+    assert_eq!(poller.tick().await.unwrap_err().kind(), ErrorKind::CommitUnknown);
+
+    store.heal();
+    sleep(TTL * 2).await;
+    let faults = Arc::clone(&store);
+    let poller = poller!(source, store, clock, async move |_: Batch| {
+        faults.fail_writes([Fault::Hang; 100]);
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(poller.tick().await.unwrap_err().kind(), ErrorKind::LostLease, "there was no commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_does_not_hold_up_a_shutdown_or_an_error() {
+    let (source, _, clock, _) = setup(10);
+    let store = faulty(&clock);
+    let idle = poller!(source, store, clock, async |_: Batch| Ok(()));
+    let faults = Arc::clone(&store);
+    let stop = async move {
+        sleep(Duration::from_secs(2)).await;
+        faults.fail_writes([Fault::Hang; 100]);
+    };
+    let start = Instant::now();
+    idle.every(Duration::from_secs(60)).with_graceful_shutdown(stop).run().await.unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(8), "{:?}", start.elapsed());
+
+    store.heal();
+    sleep(TTL * 2).await;
+    source.raise_to(20);
+    let faults = Arc::clone(&store);
+    let failing = poller!(source, store, clock, async move |_: Batch| {
+        faults.fail_writes([Fault::Hang; 100]);
+        Err::<(), HandlerError>("no".into())
+    });
+    let start = Instant::now();
+    assert_eq!(failing.tick().await.unwrap_err().kind(), ErrorKind::Handler);
+    assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_read_ahead_says_when_it_was_read() {
+    let (source, store, clock, _) = setup(20);
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let handler_times = Arc::clone(&times);
+    let poller = builder!(source, store, clock)
+        .max_batches_per_tick(10)
+        .handler(async move |batch: Batch| {
+            handler_times.lock().unwrap().push(batch.changes().next().unwrap().metadata().fetched_at);
+            sleep(Duration::from_secs(10)).await;
+        })
+        .build();
+    poller.tick().await.unwrap();
+    let times = times.lock().unwrap();
+    assert!((times[1] - times[0]).num_seconds() < 1, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_after_a_run_opens_the_source_again() {
+    let (source, store, clock, _) = setup(10);
+    let poller = poller!(source, store, clock, async |_: Batch| Ok(()));
+    for rows in [10, 0] {
+        let run = poller.every(Duration::from_secs(60)).with_graceful_shutdown(sleep(Duration::from_secs(1)));
+        assert_eq!(run.run().await.unwrap().rows(), rows);
+    }
+    assert_eq!(source.closed(), 2);
+    assert_eq!(poller.tick().await.unwrap().ending(), Ending::Drained);
 }
 
 #[tokio::test(start_paused = true)]

@@ -152,6 +152,16 @@ impl<C> LeaseKeeper<C> {
         self.writer.check()
     }
 
+    /// Whether the lease is lost for no other reason than that we released it.
+    pub(crate) fn is_released(&self) -> bool {
+        self.writer.is_released()
+    }
+
+    /// What the loss is to a delivery that is dropped for it: `CommitUnknown` where its commit is in doubt.
+    pub(crate) fn given_up(&self, lost: Error) -> Error {
+        self.writer.given_up(lost)
+    }
+
     /// The time to the deadline, by whichever clock is nearer to it; zero once the lease is lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {

@@ -110,6 +110,11 @@ impl<C> Writer<C> {
         self.remaining().map(drop)
     }
 
+    /// Whether a release of ours has landed while the lease was ours.
+    pub(crate) fn is_released(&self) -> bool {
+        self.known().loss == Some(Loss::Released)
+    }
+
     /// The time to the deadline, by whichever clock is nearer to it; once passed, it stays passed.
     pub(crate) fn remaining(&self) -> Result<Duration, Error> {
         let mut known = self.known();
@@ -295,6 +300,14 @@ impl<C> Writer<C> {
             Some(cause) => lost.with_source(cause),
             None => lost,
         })
+    }
+
+    /// The loss, or `CommitUnknown` where a commit is on its way of which nobody knows what became.
+    pub(crate) fn given_up(&self, lost: Error) -> Error {
+        let known = self.known();
+        let commits = |planned: &Planned| planned.document.checkpoint != known.base.checkpoint;
+        let settled = known.successor.as_ref().is_some_and(|seen| lease::surely_not_committed(&known.base, seen));
+        if known.unsettled.iter().any(commits) && !settled { self.unknown(lost) } else { lost }
     }
 
     fn unknown(&self, cause: Error) -> Error {

@@ -14,7 +14,8 @@ use crate::value::FromRow;
 /// # What cancelling can't do
 ///
 /// A thread can't be stopped from outside. When the lease is lost or the grace of a shutdown has passed, the
-/// poller stops waiting, but the function runs on, and its effects can land after another owner took over.
+/// poller stops waiting, but the function runs on, and its effects can land after another owner took over. A
+/// tokio runtime that is dropped waits for it without end, unless it is shut down by `shutdown_timeout`.
 /// Long loops should look at [`PollContext::cancellation`] between steps, and destinations should check
 /// [`PollContext::fencing_token`].
 ///
@@ -92,6 +93,10 @@ where
         let function = Arc::clone(&self.function);
         let context = invocation.context().clone();
         let work = tokio::task::spawn_blocking(move || {
+            // It may have waited long for a thread.
+            if context.cancellation().is_cancelled() {
+                return Err("it was given up before it began".into());
+            }
             let batch = batch.decode().map_err(HandlerError::decode)?;
             Ok(function(batch, &context))
         });

@@ -32,12 +32,10 @@ impl PollContext {
         Self(Arc::new(parts))
     }
 
-    /// The context of another call with the same batch.
+    /// The context of one call with the batch, cancelled with this one or before it.
     pub(crate) fn for_attempt(&self, attempt: u32) -> Self {
-        if attempt == self.0.attempt {
-            return self.clone();
-        }
-        Self(Arc::new(ContextParts { attempt, ..(*self.0).clone() }))
+        let cancellation = self.0.cancellation.child_token();
+        Self(Arc::new(ContextParts { attempt, cancellation, ..(*self.0).clone() }))
     }
 
     /// The poller's name.

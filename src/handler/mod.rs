@@ -143,6 +143,11 @@ impl HandlerError {
         Self(Cause::Panic)
     }
 
+    /// Whether another call with the same batch can help: not after a panic, nor with a row that doesn't fit.
+    pub(crate) fn is_retriable(&self) -> bool {
+        matches!(self.0, Cause::Other(_))
+    }
+
     pub(crate) fn into_error(self) -> Error {
         match self.0 {
             Cause::Decode(error) => {

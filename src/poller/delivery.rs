@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use crate::checkpoint::{CheckpointStore, Commit, HeldLease};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::handler::{Handler, HandlerError, Invocation, PollContext, RawBatch};
 use crate::poller::settings::Settings;
 use crate::poller::step::LeaseAfter;
@@ -98,8 +98,8 @@ async fn handle<H: Handler>(
             _ => batch.take().map(|last| if attempt == 1 { last } else { last.attempt(attempt) }).expect("kept"),
         };
         let Err(error) = call(handler, this, &context.for_attempt(attempt)).await else { return Ok(()) };
+        let retriable = error.is_retriable() && batch.is_some();
         let error = error.into_error();
-        let retriable = error.kind() == ErrorKind::Handler && batch.is_some();
         let Some(delay) = next_delay.filter(|_| retriable) else { return Err(error) };
         tracing::warn!(attempt, ?delay, %error, "the handler is called again with the same batch");
         settings.clock.sleep(delay).await;
@@ -110,6 +110,7 @@ async fn handle<H: Handler>(
 
 /// Calls the handler once; a panic is an error.
 async fn call<H: Handler>(handler: &H, batch: RawBatch, context: &PollContext) -> Result<(), HandlerError> {
+    let _over_at_the_end = context.cancellation().clone().drop_guard();
     let invocation = Invocation::new(context);
     match AssertUnwindSafe(async { handler.handle(batch, invocation).await }).catch_unwind().await {
         Ok(outcome) => outcome.map(drop),

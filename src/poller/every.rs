@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::checkpoint::{CheckpointStore, HeldBy};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, RetryStatus};
 use crate::poller::core::Core;
 use crate::poller::delivery::Delivery;
 use crate::poller::guard::{Stop, while_held};
 use crate::poller::report::RunReport;
-use crate::poller::session::{Session, Turn, release_after_failure};
+use crate::poller::session::{Session, Turn, release_after_failure, release_at_the_end};
 use crate::poller::step::{Ending, LeaseAfter};
 use crate::source::Source;
 
@@ -132,9 +132,9 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
         let keeper = session.keeper().clone();
         let outcome = while_held(&keeper, self.serve(&mut session, total)).await;
         match outcome {
-            Ok(()) => session.release().await,
+            Ok(()) => release_at_the_end(&keeper, self.clock()).await,
             Err(error) => {
-                release_after_failure(&keeper).await;
+                release_after_failure(&keeper, self.clock()).await;
                 Err(error)
             }
         }
@@ -163,9 +163,10 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
 
     /// How long to wait after an error, if waiting can mend it.
     fn passing(&self, error: Error) -> Result<Duration, Error> {
-        let lost = matches!(error.kind(), ErrorKind::LostLease | ErrorKind::CommitUnknown);
+        let lost = error.kind() == ErrorKind::LostLease;
         let ours = matches!(error.kind(), ErrorKind::Handler | ErrorKind::Serialization);
-        if ours || !(lost || error.is_transient()) {
+        // What has no known outcome, a commit or an acquisition, is found out by the next.
+        if ours || !(lost || error.retry_status() != RetryStatus::Permanent) {
             return if error.kind() == ErrorKind::Cancelled && self.turn.stop.is_requested() {
                 tracing::warn!(poller = self.turn.core.name, %error, "stopped");
                 Ok(Duration::ZERO)

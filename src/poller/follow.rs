@@ -133,7 +133,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
         });
         let outcome = outcome.await;
         if outcome.is_err() {
-            release_after_failure(&keeper).await;
+            release_after_failure(&keeper, &*self.core.settings.clock).await;
         }
         outcome.map_err(|error| self.core.named(error))
     }

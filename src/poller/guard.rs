@@ -28,16 +28,16 @@ where
     let mut expired = pin!(keeper.expired());
     let mut work = Box::pin(work);
     poll_fn(|cx| {
-        if let Err(lost) = keeper.check() {
-            return Poll::Ready(Err(lost));
+        let lost = match keeper.check() {
+            Ok(()) => expired.as_mut().poll(cx),
+            Err(lost) => Poll::Ready(lost),
+        };
+        let lost = if lost.is_pending() { keep.as_mut().poll(cx) } else { lost };
+        match lost {
+            // Our own release has landed, and the work that sent it is about to learn that.
+            Poll::Ready(lost) if !keeper.is_released() => Poll::Ready(Err(keeper.given_up(lost))),
+            _ => work.as_mut().poll(cx),
         }
-        if let Poll::Ready(lost) = expired.as_mut().poll(cx) {
-            return Poll::Ready(Err(lost));
-        }
-        if let Poll::Ready(lost) = keep.as_mut().poll(cx) {
-            return Poll::Ready(Err(lost));
-        }
-        work.as_mut().poll(cx)
     })
     .await
 }

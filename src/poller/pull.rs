@@ -88,16 +88,16 @@ where
         let Self { core, held: Some(held), ending, .. } = self else { return Ok(None) };
         // An acknowledgment that was dropped in the middle may have landed.
         held.session.lease_mut()?.settle().await.map_err(|error| core.named(error))?;
-        let fetch = held.session.next_fetch(core).await.map_err(|error| core.named(error))?;
+        let reading = held.session.next_fetch(core).await.map_err(|error| core.named(error))?;
         let lease = held.session.lease()?;
-        *ending = match fetch.remaining() {
+        *ending = match reading.fetch.remaining() {
             Remaining::More => Ending::More,
             Remaining::Nothing => Ending::Drained,
         };
-        let Some(position) = fetch.records().last().map(|record| record.position.clone()) else {
+        let Some(position) = reading.fetch.records().last().map(|record| record.position.clone()) else {
             return Ok(None);
         };
-        let batch = core.batch(lease, fetch.into_records(), new_id());
+        let batch = core.batch(lease, reading, new_id());
         let batch = batch.decode().map_err(|error| core.named(HandlerError::decode(error).into_error()))?;
         Ok(Some(PulledBatch { batch, position, session: &mut held.session, name: &core.name }))
     }

@@ -1,18 +1,21 @@
 //! A tick under a lease: the one loop that reads, delivers and acknowledges.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::checkpoint::{CheckpointStore, HeldLease, LeaseKeeper};
-use crate::error::{Error, ErrorKind};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, RetryStatus};
 use crate::handler::{ContextParts, PollContext, RawBatch};
-use crate::poller::core::{Core, new_id};
+use crate::poller::core::{Core, Reading, new_id};
 use crate::poller::delivery::{Delivery, Parcel};
 use crate::poller::guard::Stop;
 use crate::poller::report::TickReport;
 use crate::poller::step::{Action, Ending, Event, LeaseAfter, Prefetch, Step};
-use crate::source::{Fetch, Source};
+use crate::source::Source;
 use crate::telemetry;
 
 /// The lease that this process holds, and the batch that was read ahead under it.
@@ -20,7 +23,7 @@ pub(crate) struct Session<C> {
     /// `None` while a delivery has it, and after it was released.
     lease: Option<HeldLease<C>>,
     keeper: LeaseKeeper<C>,
-    ahead: Option<Fetch>,
+    ahead: Option<Reading>,
 }
 
 impl<C: CheckpointStore> Session<C> {
@@ -41,7 +44,7 @@ impl<C: CheckpointStore> Session<C> {
     }
 
     /// What was read ahead, or a fetch with retries.
-    pub(crate) async fn next_fetch<S: Source>(&mut self, core: &Core<S, C>) -> Result<Fetch, Error> {
+    pub(crate) async fn next_fetch<S: Source>(&mut self, core: &Core<S, C>) -> Result<Reading, Error> {
         match self.ahead.take() {
             Some(ahead) => Ok(ahead),
             None => core.fetch(self.lease()?.checkpoint()).await,
@@ -61,12 +64,31 @@ fn gone() -> Error {
     Error::new(ErrorKind::LostLease, "the lease was released already").during("deliver")
 }
 
+/// Gives the lease back at the end of everything, when nothing but that is left to wait for.
+pub(crate) async fn release_at_the_end<C: CheckpointStore>(
+    keeper: &LeaseKeeper<C>,
+    clock: &dyn Clock,
+) -> Result<(), Error> {
+    tokio::select! {
+        biased;
+        released = Box::pin(keeper.release()) => released,
+        () = clock.sleep(RELEASE_WAIT) => {
+            let message = format!("it did not answer within {RELEASE_WAIT:?}, so the lease may be left to expire");
+            Err(Error::new(ErrorKind::Checkpoint, message).during("release").with_retry_status(RetryStatus::Transient))
+        }
+    }
+}
+
+/// A lease expires by itself, so its release is worth no more than what the default grace leaves of the half
+/// minute that supervisors commonly wait before they kill.
+const RELEASE_WAIT: Duration = Duration::from_secs(5);
+
 /// Gives the lease back after something else went wrong; that error is the one to report.
-pub(crate) async fn release_after_failure<C: CheckpointStore>(keeper: &LeaseKeeper<C>) {
+pub(crate) async fn release_after_failure<C: CheckpointStore>(keeper: &LeaseKeeper<C>, clock: &dyn Clock) {
     if keeper.check().is_err() {
         return;
     }
-    if let Err(error) = Box::pin(keeper.release()).await {
+    if let Err(error) = release_at_the_end(keeper, clock).await {
         tracing::warn!(%error, "the lease could not be released; it expires by itself");
     }
 }
@@ -100,7 +122,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
     async fn steps(&self, session: &mut Session<C>, lease: LeaseAfter, tick: &Tick) -> Result<TickReport, Error> {
         let mut step = Step::new(self.core.settings.plan(lease));
         let mut report = TickReport::new();
-        let mut fetch = Fetch::nothing();
+        let mut reading = Reading::nothing(tick.started);
         let mut action = step.on(Event::Held);
         loop {
             action = match action {
@@ -108,13 +130,14 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
                     let Some(fetched) = self.stop.at_once(Box::pin(session.next_fetch(self.core))).await else {
                         return Ok(report.ended(Ending::More));
                     };
-                    fetch = fetched?;
-                    report.fetched(&fetch);
+                    reading = fetched?;
+                    let fetch = &reading.fetch;
+                    report.fetched(fetch);
                     step.on(Event::Fetched { rows: fetch.records().len(), remaining: fetch.remaining() })
                 }
                 Action::Deliver { lease, prefetch } => {
-                    let rows = fetch.records().len();
-                    let batch = std::mem::replace(&mut fetch, Fetch::nothing());
+                    let rows = reading.fetch.records().len();
+                    let batch = std::mem::replace(&mut reading, Reading::nothing(tick.started));
                     self.deliver(session, tick, batch, (lease, prefetch)).await?;
                     tracing::debug!(name: telemetry::ACKNOWLEDGED, rows);
                     report.acknowledged(rows);
@@ -122,7 +145,8 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
                 }
                 Action::DeliverEmpty => {
                     let nothing = (LeaseAfter::Keep, Prefetch::Off);
-                    self.deliver(session, tick, Fetch::nothing(), nothing).await?;
+                    let batch = std::mem::replace(&mut reading, Reading::nothing(tick.started));
+                    self.deliver(session, tick, batch, nothing).await?;
                     step.empty_delivered()
                 }
                 Action::Release(ending) => {
@@ -139,13 +163,13 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
         &self,
         session: &mut Session<C>,
         tick: &Tick,
-        fetch: Fetch,
+        reading: Reading,
         (after, prefetch): (LeaseAfter, Prefetch),
     ) -> Result<(), Error> {
         let lease = session.lease.take().ok_or_else(gone)?;
         let cancellation = CancellationToken::new();
         let _cancelled_at_the_end = cancellation.clone().drop_guard();
-        let (batch, context) = self.parcel(&lease, tick, fetch, cancellation);
+        let (batch, context) = self.parcel(&lease, tick, reading, cancellation);
         let span = tracing::debug_span!(
             telemetry::BATCH,
             batch_id = context.batch_id(),
@@ -181,10 +205,9 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
         &self,
         lease: &HeldLease<C>,
         tick: &Tick,
-        fetch: Fetch,
+        reading: Reading,
         cancellation: CancellationToken,
     ) -> (RawBatch, PollContext) {
-        let records = fetch.into_records();
         let batch_id = new_id();
         let context = ContextParts {
             poller: self.core.name.as_str().into(),
@@ -194,11 +217,11 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
             lease_owner: lease.owner_id().into(),
             fencing_token: lease.fencing_token(),
             checkpoint: lease.checkpoint().cloned(),
-            candidate: records.last().map(|record| record.position.clone()),
+            candidate: reading.fetch.records().last().map(|record| record.position.clone()),
             tick_started: tick.started,
             attempt: 1,
             cancellation,
         };
-        (self.core.batch(lease, records, batch_id), PollContext::new(context))
+        (self.core.batch(lease, reading, batch_id), PollContext::new(context))
     }
 }

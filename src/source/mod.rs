@@ -17,7 +17,7 @@ pub use boxed::BoxSource;
 ///
 /// The poller calls [`validate`](Self::validate) and [`open`](Self::open) once when it starts, then
 /// [`fetch`](Self::fetch) again and again, each time after the last position, and [`close`](Self::close) at
-/// the end. Authors may write the methods as `async fn`.
+/// the end. One that is run again after that opens it again. Authors may write the methods as `async fn`.
 ///
 /// ```
 /// use highwater::{Capabilities, Error, Fetch, FetchRequest, Fingerprint, Operation, Position, RawRecord, Remaining};

@@ -26,6 +26,7 @@ struct Inner {
     faults: Mutex<Vec<RetryStatus>>,
     delay: Mutex<Duration>,
     fetches: AtomicUsize,
+    open: AtomicUsize,
     closed: AtomicUsize,
 }
 
@@ -38,6 +39,7 @@ impl Numbers {
             faults: Mutex::default(),
             delay: Mutex::default(),
             fetches: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
         }))
     }
@@ -83,10 +85,12 @@ impl Source for Numbers {
     }
 
     async fn open(&self) -> Result<(), Error> {
+        self.0.open.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
     async fn fetch(&self, request: FetchRequest<'_>) -> Result<Fetch, Error> {
+        assert!(self.0.open.load(Ordering::SeqCst) > 0, "read while it was closed");
         self.0.fetches.fetch_add(1, Ordering::SeqCst);
         let delay = *self.0.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
@@ -105,6 +109,7 @@ impl Source for Numbers {
     }
 
     async fn close(&self) -> Result<(), Error> {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
         self.0.closed.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
