@@ -74,6 +74,9 @@ pub(crate) struct Keyset {
     pub(crate) seek: Seek,
     /// Whether nothing in the catalogue says that positions are unique.
     pub(crate) check_repeats: bool,
+    /// Whether columns are compared as they are stored, as ORDER BY does, and not by their affinity: a compound
+    /// query has no one affinity, and no index that this would keep from serving.
+    pub(crate) as_stored: bool,
 }
 
 impl Keyset {
@@ -116,11 +119,16 @@ impl Keyset {
         self.relation.column(&self.order[index])
     }
 
+    /// A column as an operand of a comparison.
+    fn compared(&self, column: Expr) -> Expr {
+        if self.as_stored { Expr::cust_with_exprs("+?", [column]) } else { column }
+    }
+
     fn after(&self, after: &[Value]) -> Expr {
         if let [only] = after {
-            return self.column(0).gt(only.clone());
+            return self.compared(self.column(0)).gt(only.clone());
         }
-        let columns = (0..self.order.len()).map(|index| self.column(index));
+        let columns = (0..self.order.len()).map(|index| self.compared(self.column(index)));
         Expr::tuple(columns).gt(Expr::tuple(after.iter().cloned().map(Expr::val)))
     }
 
@@ -165,7 +173,7 @@ impl Keyset {
         if self.ripe.is_some() {
             select.expr(column(RIPE));
         }
-        let here: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
+        let here: Vec<Expr> = self.order.iter().map(|name| self.compared(column(&self.alias(name)))).collect();
         let before = here.iter().map(|column| Expr::cust_with_exprs("LAG(?) OVER ()", [column.clone()]));
         let (here, before) = match &here[..] {
             [only] => (only.clone(), before.clone().next().unwrap_or_else(|| only.clone())),
@@ -202,6 +210,7 @@ mod tests {
             ripe: None,
             seek: Seek::RowValue,
             check_repeats: false,
+            as_stored: false,
         }
     }
 
