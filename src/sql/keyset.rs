@@ -136,7 +136,7 @@ impl Keyset {
     fn ordered(&self, limit: u64, ordered: usize, condition: Option<Expr>) -> SelectStatement {
         let mut select = self.relation.select();
         for (index, name) in self.columns.iter().enumerate() {
-            select.expr_as(self.relation.column(name), Alias::new(format!("c{index}")));
+            select.expr_as(self.relation.column(name), Alias::new(format!("{OWN}{index}")));
         }
         if let Some(ripe) = &self.ripe {
             select.expr_as(ripe.clone(), Alias::new(RIPE));
@@ -168,7 +168,7 @@ impl Keyset {
         let column = |alias: &str| Expr::col((Alias::new("p"), Alias::new(alias)));
         let mut select = Query::select();
         for index in 0..self.columns.len() {
-            select.expr(column(&format!("c{index}")));
+            select.expr(column(&format!("{OWN}{index}")));
         }
         if self.ripe.is_some() {
             select.expr(column(RIPE));
@@ -188,12 +188,15 @@ impl Keyset {
     /// What a selected column is called inside the statement.
     fn alias(&self, name: &str) -> String {
         let place = self.columns.iter().position(|column| **column == *name);
-        format!("c{}", place.unwrap_or_default())
+        format!("{OWN}{}", place.unwrap_or_default())
     }
 }
 
-const RIPE: &str = "ripe";
-const STEP: &str = "step";
+/// What names inside of a statement begin with. SQLite lets conditions use them, so none may be a name that a filter
+/// has by mistake.
+const OWN: &str = "highwater.";
+const RIPE: &str = "highwater.ripe";
+const STEP: &str = "highwater.step";
 
 #[cfg(test)]
 mod tests {
@@ -219,7 +222,7 @@ mod tests {
         Dialect::Sqlite.render(&keyset.statement(after.then_some(&values), 3)).unwrap().0
     }
 
-    const SELECT: &str = r#"SELECT "orders"."id" AS "c0", "orders"."u" AS "c1" FROM "orders""#;
+    const SELECT: &str = r#"SELECT "orders"."id" AS "highwater.0", "orders"."u" AS "highwater.1" FROM "orders""#;
     const ORDER: &str = r#"ORDER BY "orders"."u" ASC, "orders"."id" ASC LIMIT ?"#;
 
     #[test]
@@ -232,7 +235,7 @@ mod tests {
     #[test]
     fn two_steps_are_one_statement() {
         let keyset = Keyset { seek: Seek::TwoSteps, ..orders() };
-        let select = SELECT.replace(" FROM", r#", 1 AS "step" FROM"#);
+        let select = SELECT.replace(" FROM", r#", 1 AS "highwater.step" FROM"#);
         let second = select.replace("1 AS", "2 AS");
         let expected = format!(
             concat!(
