@@ -85,6 +85,8 @@ pub struct RelationInfo {
     pub(crate) indexes: Vec<IndexInfo>,
     /// The column that is SQLite's rowid by another name.
     pub(crate) rowid_alias: Option<Box<str>>,
+    /// Whether the rows come from several SELECTs, each of which could compare by a type of its own.
+    pub(crate) compound: bool,
 }
 
 /// Whose columns they are.

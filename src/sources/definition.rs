@@ -189,14 +189,14 @@ macro_rules! common_steps {
             ///
             /// It covers transactions that are shorter and rows that share a tick of the clock: make it longer than
             /// both. A row that is too young holds back all rows after it. The cursor has to hold times: on SQLite
-            /// text that begins with a date as `2026-01-31`, Unix time as a number in seconds to nanoseconds since
-            /// the year 2000, or julian days; another value is an error.
+            /// text that begins with a date as `2026-01-31` (in UTC, unless it ends in an offset), Unix time as a number
+            /// in seconds to nanoseconds since the year 2000, or julian days; another value is an error.
             pub fn lag(self, lag: std::time::Duration) -> Self {
                 self.with(|definition| definition.lag = Some(lag))
             }
 
-            /// Names the column that marks deleted rows: where it is not NULL, and neither false nor 0, the change
-            /// is a delete.
+            /// Names the column that marks deleted rows: where it is not NULL, and neither false nor 0, be it as
+            /// a value or as text, the change is a delete.
             pub fn deleted_when(self, column: impl Into<Box<str>>) -> Self {
                 let column = column.into();
                 self.with(|definition| definition.deleted_when = Some(column))

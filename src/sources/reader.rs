@@ -105,8 +105,10 @@ impl<'a, B: Backend> Reader<'a, B> {
     pub(super) fn relation_in_sql(&self) -> String {
         use crate::sources::definition::Origin;
         match &self.definition.origin {
-            Origin::Table { schema: Some(schema), name } => format!("\"{schema}\".\"{name}\""),
-            Origin::Table { schema: None, name } => format!("\"{name}\""),
+            Origin::Table { schema: Some(schema), name } => {
+                format!("{}.{}", quoted_list([schema]), quoted_list([name]))
+            }
+            Origin::Table { schema: None, name } => quoted_list([name]),
             Origin::Select(_) | Origin::Sql(_) => "(the query)".to_owned(),
         }
     }

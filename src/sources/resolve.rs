@@ -115,6 +115,7 @@ impl<B: Backend> Reader<'_, B> {
             ripe,
             seek: if rowid_tiebreaker { Seek::TwoSteps } else { Seek::RowValue },
             check_repeats: !is_unique(info, order),
+            as_stored: info.compound,
             order: order.iter().map(|column| column.name.clone()).collect(),
         })
     }
@@ -207,6 +208,7 @@ mod tests {
                 columns: Vec::new(),
                 indexes: vec![IndexInfo { columns, unique: true }],
                 rowid_alias: None,
+                compound: false,
             };
             is_unique(&info, wanted)
         };

@@ -4,6 +4,7 @@ use crate::db::Backend;
 use crate::db::driver::{ColumnInfo, IndexInfo, RelationInfo, RelationKind};
 use crate::error::Error;
 use crate::source::Warning;
+use crate::sources::definition::Origin;
 use crate::sources::reader::{Reader, quoted_list};
 use crate::sources::resolve::{find, is_unique};
 
@@ -36,8 +37,8 @@ impl<B: Backend> Reader<'_, B> {
         Some(match info.kind {
             RelationKind::Table => format!(
                 "nothing says that the key {key} of `{table}` tells all rows apart; it is trusted, and every fetch \
-                 checks its rows for repeats. Mend it: CREATE UNIQUE INDEX \"{table}_key\" ON {} ({key})",
-                self.relation_in_sql()
+                 checks its rows for repeats. Mend it: CREATE UNIQUE INDEX {} ({key})",
+                self.index_in_sql("key")
             ),
             RelationKind::View | RelationKind::Query => format!(
                 "nothing can say that the key {key} of `{table}` tells all rows apart; it is trusted, and every fetch \
@@ -72,9 +73,17 @@ impl<B: Backend> Reader<'_, B> {
         let (table, list) = (self.definition.table(), quoted_list(wanted.iter().map(|column| &column.name)));
         Some(format!(
             "no index of `{table}` serves reading by {list}, so every poll reads the whole table. \
-             Mend it: CREATE INDEX \"{table}_changes\" ON {} ({list})",
-            self.relation_in_sql()
+             Mend it: CREATE INDEX {} ({list})",
+            self.index_in_sql("changes")
         ))
+    }
+
+    /// The name of a new index, and its table.
+    fn index_in_sql(&self, suffix: &str) -> String {
+        let Origin::Table { schema, name } = &self.definition.origin else {
+            return self.relation_in_sql();
+        };
+        B::DIALECT.new_index(schema.as_deref(), &format!("{name}_{suffix}"), name)
     }
 
     /// Rows that appear behind the checkpoint: covered by a lag; an id that counts up needs none.

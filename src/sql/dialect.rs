@@ -60,6 +60,15 @@ impl Dialect {
         }
     }
 
+    /// What follows CREATE INDEX, up to the columns.
+    pub(crate) fn new_index(self, schema: Option<&str>, index: &str, table: &str) -> String {
+        let Self::Sqlite = self;
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        // An index lies in the schema of its table, and SQLite wants that said of the index.
+        let schema = schema.map(|schema| format!("{}.", quoted(schema))).unwrap_or_default();
+        format!("{schema}{} ON {}", quoted(index), quoted(table))
+    }
+
     /// Whether the cursor is older than the lag, by the database's clock: 1, 0, or NULL where it holds no time.
     ///
     /// It is asked of each row instead of standing in WHERE: text with offsets doesn't sort by time, so the rows

@@ -83,6 +83,9 @@ pub(crate) struct Keyset {
     pub(crate) seek: Seek,
     /// Whether nothing in the catalogue says that positions are unique.
     pub(crate) check_repeats: bool,
+    /// Whether columns are compared as they are stored, as ORDER BY does, and not by their affinity: a compound
+    /// query has no one affinity, and no index that this would keep from serving.
+    pub(crate) as_stored: bool,
 }
 
 impl Keyset {
@@ -132,11 +135,16 @@ impl Keyset {
         self.relation.column(&self.order[index])
     }
 
+    /// A column as an operand of a comparison.
+    fn compared(&self, column: Expr) -> Expr {
+        if self.as_stored { Expr::cust_with_exprs("+?", [column]) } else { column }
+    }
+
     fn after(&self, after: &[Value]) -> Expr {
         if let [only] = after {
-            return self.column(0).gt(only.clone());
+            return self.compared(self.column(0)).gt(only.clone());
         }
-        let columns = (0..self.order.len()).map(|index| self.column(index));
+        let columns = (0..self.order.len()).map(|index| self.compared(self.column(index)));
         Expr::tuple(columns).gt(Expr::tuple(after.iter().cloned().map(Expr::val)))
     }
 
@@ -144,7 +152,7 @@ impl Keyset {
     fn ordered(&self, limit: u64, ordered: usize, condition: Option<Expr>) -> SelectStatement {
         let mut select = self.relation.select();
         for (index, name) in self.columns.iter().enumerate() {
-            select.expr_as(self.relation.column(name), Alias::new(format!("c{index}")));
+            select.expr_as(self.relation.column(name), Alias::new(format!("{OWN}{index}")));
         }
         if let Some(ripe) = &self.ripe {
             select.expr_as(ripe.clone(), Alias::new(RIPE));
@@ -176,12 +184,12 @@ impl Keyset {
         let column = |alias: &str| Expr::col((Alias::new("p"), Alias::new(alias)));
         let mut select = Query::select();
         for index in 0..self.columns.len() {
-            select.expr(column(&format!("c{index}")));
+            select.expr(column(&format!("{OWN}{index}")));
         }
         if self.ripe.is_some() {
             select.expr(column(RIPE));
         }
-        let here: Vec<Expr> = self.order.iter().map(|name| column(&self.alias(name))).collect();
+        let here: Vec<Expr> = self.order.iter().map(|name| self.compared(column(&self.alias(name)))).collect();
         let before = here.iter().map(|column| Expr::cust_with_exprs("LAG(?) OVER ()", [column.clone()]));
         let (here, before) = match &here[..] {
             [only] => (only.clone(), before.clone().next().unwrap_or_else(|| only.clone())),
@@ -196,12 +204,15 @@ impl Keyset {
     /// What a selected column is called inside the statement.
     fn alias(&self, name: &str) -> String {
         let place = self.columns.iter().position(|column| **column == *name);
-        format!("c{}", place.unwrap_or_default())
+        format!("{OWN}{}", place.unwrap_or_default())
     }
 }
 
-const RIPE: &str = "ripe";
-const STEP: &str = "step";
+/// What names inside of a statement begin with. SQLite lets conditions use them, so none may be a name that a filter
+/// has by mistake.
+const OWN: &str = "highwater.";
+const RIPE: &str = "highwater.ripe";
+const STEP: &str = "highwater.step";
 
 #[cfg(test)]
 mod tests {
@@ -218,6 +229,7 @@ mod tests {
             ripe: None,
             seek: Seek::RowValue,
             check_repeats: false,
+            as_stored: false,
         }
     }
 
@@ -227,7 +239,7 @@ mod tests {
         Dialect::Sqlite.render(&keyset.statement(after.then_some((&values, seek)), 3)).unwrap().0
     }
 
-    const SELECT: &str = r#"SELECT "orders"."id" AS "c0", "orders"."u" AS "c1" FROM "orders""#;
+    const SELECT: &str = r#"SELECT "orders"."id" AS "highwater.0", "orders"."u" AS "highwater.1" FROM "orders""#;
     const ORDER: &str = r#"ORDER BY "orders"."u" ASC, "orders"."id" ASC LIMIT ?"#;
 
     #[test]
@@ -240,7 +252,7 @@ mod tests {
     #[test]
     fn two_steps_are_one_statement() {
         let keyset = Keyset { seek: Seek::TwoSteps, ..orders() };
-        let select = SELECT.replace(" FROM", r#", 1 AS "step" FROM"#);
+        let select = SELECT.replace(" FROM", r#", 1 AS "highwater.step" FROM"#);
         let second = select.replace("1 AS", "2 AS");
         let expected = format!(
             concat!(

@@ -20,6 +20,16 @@ async fn a_missing_file_is_an_error_and_stays_missing() {
 }
 
 #[tokio::test]
+async fn a_name_that_sqlite_would_take_for_a_uri_is_a_file() {
+    let file = format!("file:highwater-{}.db", std::process::id());
+    let db = Database::<Sqlite>::connect(&format!("sqlite://{file}?mode=rwc")).await.unwrap();
+    db.close().await;
+    let there = std::path::Path::new(&file).exists();
+    let _ = std::fs::remove_file(if there { &file } else { file.trim_start_matches("file:") });
+    assert!(there);
+}
+
+#[tokio::test]
 async fn a_folder_and_a_file_that_is_no_database_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = refused(&format!("sqlite://{}", folder.path().display())).await;
@@ -41,6 +51,7 @@ async fn wrong_urls_say_what_is_right() {
         ("sqlite://", "names no file"),
         ("sqlite://x.db?cache=shared", "takes `mode`, `immutable` and `busy_timeout`"),
         ("sqlite://x.db?mode=readonly", "is not `ro`, `rw`"),
+        ("sqlite::memory:?busy_timeout=99999999999", "is not a number of milliseconds up to 2147483647"),
         ("sqlite://%HIGHWATER_NO_SUCH_VARIABLE%/x.db", "`HIGHWATER_NO_SUCH_VARIABLE` is not set"),
     ] {
         let error = refused(url).await;

@@ -92,6 +92,12 @@ async fn a_misspelt_column_is_an_error_and_no_literal() {
     let table = shop.db.table("orders").cursor("version").key(["id"]).filter(Expr::col("statsu").ne("paid"));
     let error = table.validate().await.unwrap_err();
     assert!(shown(&error).contains("no such column: statsu"), "{}", shown(&error));
+    // What this crate calls columns inside of its statements is no column of the table.
+    for text in ["c0 = 1", "ripe = 1", "step = 1"] {
+        let table = shop.db.table("orders").cursor("version").key(["id"]).lag(std::time::Duration::from_secs(1));
+        let error = table.filter(sql_filter(text)).validate().await.unwrap_err();
+        assert!(shown(&error).contains("no such column"), "{text}: {}", shown(&error));
+    }
     let query = Query::select().columns(["id", "versoin"]).from("orders").take();
     let error = shop.db.query(query).cursor("versoin").key(["id"]).validate().await.unwrap_err();
     assert!(shown(&error).contains("no such column: versoin"), "{}", shown(&error));

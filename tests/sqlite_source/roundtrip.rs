@@ -229,3 +229,34 @@ async fn two_steps_walk_ties_with_a_filter_and_an_idle_end() {
     let end = records.last().unwrap().position.clone();
     assert!(crate::support::fetch(&source, Some(&end), 10).await.unwrap().is_empty());
 }
+
+/// Each SELECT of a compound has its own affinity, and SQLite compares by it what it sorts without.
+#[tokio::test]
+async fn several_selects_of_other_types_lose_no_row() {
+    let shop = Shop::new(
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, u INT); INSERT INTO a VALUES (1, 5), (2, 7);
+         CREATE TABLE b (id INTEGER PRIMARY KEY, u TEXT); INSERT INTO b VALUES (3, '10'), (4, '9')",
+    )
+    .await;
+    for (number, select) in [
+        "SELECT id, u FROM a UNION ALL SELECT id, u FROM b",
+        "SELECT id, u FROM b UNION SELECT id, u FROM a",
+        "SELECT id, CAST(u AS TEXT) AS u FROM a UNION ALL SELECT id, u + 0 FROM b",
+        "WITH c AS (SELECT id, u FROM b UNION ALL SELECT id, u FROM a) SELECT c.id, c.u FROM c JOIN (SELECT 1) WHERE 1",
+        "SELECT a.id, (SELECT u FROM b WHERE b.id = a.id UNION ALL SELECT u FROM a AS i WHERE i.id = a.id) AS u FROM a \
+         UNION ALL SELECT id, u FROM b",
+        "WITH RECURSIVE c(id, u) AS (SELECT id, u FROM b UNION ALL SELECT id - 2, u + 0 FROM c WHERE id > 2) SELECT * FROM c",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        shop.run(&format!("CREATE VIEW v{number} AS {select}")).await;
+        let expected = shop.integers(&format!("SELECT id FROM v{number} ORDER BY u, id")).await;
+        for size in [1, 2, 3] {
+            let query = shop.db.query_sql(select).cursor("u").key(["id"]);
+            assert_eq!(ids(&drain(&query, &[size]).await.unwrap()), expected, "{select}, {size}");
+            let view = shop.db.table(format!("v{number}")).cursor("u").key(["id"]);
+            assert_eq!(ids(&drain(&view, &[size]).await.unwrap()), expected, "view of {select}, {size}");
+        }
+    }
+}

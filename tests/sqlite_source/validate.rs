@@ -81,6 +81,21 @@ async fn each_warning_goes_away_by_the_mend_it_names() {
 }
 
 #[tokio::test]
+async fn mends_run_in_other_schemas_and_with_odd_names() {
+    let options = highwater::sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+    let db = highwater::Database::<highwater::Sqlite>::from_pool(options.connect("sqlite::memory:").await.unwrap());
+    db.execute("ATTACH ':memory:' AS \"o\"\"ther\"").await.unwrap();
+    db.execute("CREATE TABLE \"o\"\"ther\".\"li\"\"nes\" (id INT, u TEXT NOT NULL)").await.unwrap();
+    let lines = || db.table("li\"nes").schema("o\"ther").cursor("u").key(["id"]).lag(Duration::from_secs(2));
+    for left in [2, 1] {
+        let found = warnings(&lines()).await;
+        assert_eq!(found.len(), left, "{found:#?}");
+        db.execute(found[0].split("Mend it: ").nth(1).unwrap()).await.unwrap();
+    }
+    assert!(warnings(&lines()).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_number_that_counts_up_needs_neither_lag_nor_index() {
     let shop = shop().await;
     assert!(warnings(&shop.db.table("orders").cursor("id").key(["id"])).await.is_empty());

@@ -39,6 +39,19 @@ async fn cursor_and_key_need_not_be_among_the_columns() {
 }
 
 #[tokio::test]
+async fn a_mark_of_false_or_zero_deletes_nothing_in_any_class() {
+    let shop = Shop::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, gone);
+         INSERT INTO t VALUES (1, NULL), (2, 0), (3, 0.0), (4, '0'), (5, 'false'), (6, 'FALSE'),
+                              (7, 1), (8, '1'), (9, 'true'), (10, '2026-01-01'), (11, x'00')",
+    )
+    .await;
+    let records = drain(&shop.db.table("t").cursor("id").key(["id"]).deleted_when("gone"), &[20]).await.unwrap();
+    let deleted: Vec<bool> = records.iter().map(|record| record.operation == Operation::Delete).collect();
+    assert_eq!(deleted, [[false; 6].as_slice(), &[true; 5]].concat());
+}
+
+#[tokio::test]
 async fn generated_columns_and_odd_names_are_read() {
     let shop = Shop::new(
         "CREATE TABLE \"my \"\"table\" (\"the id\" INTEGER PRIMARY KEY, \"a.b\" TEXT DEFAULT 'x', \

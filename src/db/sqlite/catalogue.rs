@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sea_query::{Alias, Asterisk, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
+use sea_query::{Alias, Asterisk, Expr, ExprTrait as _, Func, Order, Query, SelectStatement, Values};
+use sea_query_sqlx::SqlxValues;
 use sqlx::ColumnOrigin;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
@@ -36,7 +37,7 @@ pub(super) async fn describe_table(
     }
     let indexes = gather(&indexes, rowid_alias.as_deref());
     let columns = columns.into_iter().map(|column| column.info).collect();
-    Ok(Some(RelationInfo { kind, columns, indexes, rowid_alias }))
+    Ok(Some(RelationInfo { kind, columns, indexes, rowid_alias, compound: false }))
 }
 
 /// Kind and definition of a table or view; `None` where there is no such, or no such schema.
@@ -209,10 +210,10 @@ static LOOKS: AtomicU64 = AtomicU64::new(0);
 
 /// The columns that a statement returns; where one is a table's own, with the type and collation it has there.
 pub(super) async fn describe_select(pool: &SqlitePool, select: &SelectStatement) -> Result<RelationInfo, Error> {
-    let (sql, _) = Dialect::Sqlite.render(select)?;
+    let (sql, values) = Dialect::Sqlite.render(select)?;
     // A statement that a connection has kept would tell the columns of when it was first prepared.
     let sql = format!("{sql} /* look {} */", LOOKS.fetch_add(1, Ordering::Relaxed));
-    let statement = pool.prepare(AssertSqlSafe(sql).into_sql_str()).await.map_err(classify)?;
+    let statement = pool.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await.map_err(classify)?;
     let mut tables: Vec<(String, Vec<ColumnInfo>)> = Vec::new();
     let mut columns = Vec::new();
     for column in statement.columns() {
@@ -233,7 +234,25 @@ pub(super) async fn describe_select(pool: &SqlitePool, select: &SelectStatement)
     if columns.is_empty() {
         return Err(Error::new(ErrorKind::Query, "the query returns no columns"));
     }
-    Ok(RelationInfo { kind: RelationKind::Query, columns, indexes: Vec::new(), rowid_alias: None })
+    let compound = is_compound(pool, &sql, values).await?;
+    Ok(RelationInfo { kind: RelationKind::Query, columns, indexes: Vec::new(), rowid_alias: None, compound })
+}
+
+/// Whether a statement reads from several SELECTs as from one.
+///
+/// Those at the top of the plan were merged into the statement, which SQLite does only where their columns have the
+/// same affinities.
+async fn is_compound(pool: &SqlitePool, sql: &str, values: Values) -> Result<bool, Error> {
+    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+    let plan =
+        sqlx::query_with(explain, SqlxValues(values)).persistent(false).fetch_all(pool).await.map_err(classify)?;
+    for row in &plan {
+        let (parent, detail) = (integer(row, 1)?, text(row, 3)?);
+        if parent != 0 && (detail == "COMPOUND QUERY" || detail == "RECURSIVE STEP") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The columns of the table that a result's column comes from; `schema.table` outside of `main`.

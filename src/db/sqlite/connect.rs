@@ -66,8 +66,10 @@ fn settings(url: &ConnectionUrl) -> Result<Settings, Error> {
             "mode" => settings.mode = mode(value).ok_or_else(|| wrong("`ro`, `rw`, `rwc` or `memory`"))?,
             "immutable" => settings.immutable = value.parse().map_err(|_| wrong("`true` or `false`"))?,
             "busy_timeout" => {
-                let milliseconds = value.parse().map_err(|_| wrong("a number of milliseconds"))?;
-                settings.busy_timeout = Duration::from_millis(milliseconds);
+                // SQLite counts in 32 bits, and the driver panics beyond.
+                let milliseconds = value.parse().ok().filter(|milliseconds| *milliseconds <= i32::MAX as u64);
+                let expected = "a number of milliseconds up to 2147483647";
+                settings.busy_timeout = Duration::from_millis(milliseconds.ok_or_else(|| wrong(expected))?);
             }
             _ => {
                 let sentence = format!(
@@ -113,6 +115,9 @@ fn check_file(path: &Path, mode: Mode) -> Result<(), Error> {
 }
 
 async fn file(path: &Path, settings: &Settings) -> sqlx::Result<SqlitePool> {
+    // SQLite would take such a name for a URI, and open another file.
+    let path =
+        if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { &Path::new(".").join(path) } else { path };
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(settings.mode == Mode::ReadOnly)

@@ -118,11 +118,12 @@ fn exact(row: &SqliteRow, index: usize) -> Result<Option<Exact>, Error> {
     })
 }
 
-/// Whether a mark is there: not NULL, and not 0.
+/// Whether a mark is there: not NULL, and neither false nor 0, also where a column of text holds them.
 fn is_set(row: &SqliteRow, index: usize) -> Result<bool, Error> {
     Ok(match stored(row, index)? {
         Stored::Null | Stored::Integer(0) => false,
         Stored::Real(number) => number != 0.0,
+        Stored::Text(text) => text != "0" && !text.eq_ignore_ascii_case("false"),
         _ => true,
     })
 }

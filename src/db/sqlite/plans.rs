@@ -1,10 +1,11 @@
 //! What SQLite's planner makes of the keyset statements: it has to seek, at any depth.
 
-use sea_query::{Expr, SelectStatement, Value};
+use sea_query::{Asterisk, Expr, SelectStatement, Value};
 use sea_query_sqlx::SqlxValues;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::catalogue::describe_select;
 use crate::sql::Dialect;
 use crate::sql::keyset::{Keyset, Relation, Seek};
 use crate::sql::params::{Part, SqlText};
@@ -43,6 +44,7 @@ fn keyset(relation: Relation, order: &[&str], seek: Seek) -> Keyset {
         ripe: None,
         seek,
         check_repeats: false,
+        as_stored: false,
     }
 }
 
@@ -133,4 +135,22 @@ async fn the_probe_for_null_seeks() {
         found.iter().any(|line| line.contains("SEARCH rowids USING COVERING INDEX rowids_changes (u=?)")),
         "{found:#?}"
     );
+}
+
+#[tokio::test]
+async fn a_union_of_tables_alike_still_seeks() {
+    let pool = shop().await;
+    let sql = "SELECT k, u FROM texts UNION ALL SELECT status || id AS k, u FROM rowids";
+    let relation = |sql: &str| Relation::Query(SqlText::new(sql).operand(Part::Query, Dialect::Sqlite).unwrap());
+    let compound = async |sql: &str| {
+        let all = relation(sql).select().column(Asterisk).limit(0).take();
+        describe_select(&pool, &all).await.unwrap().compound
+    };
+    assert!(compound(sql).await, "`||` has no affinity, a column of text has");
+    let sql = "SELECT k, u FROM texts UNION ALL SELECT status AS k, u FROM three";
+    assert!(!compound(sql).await);
+    let found =
+        plan(&pool, &keyset(relation(sql), &["u", "k"], Seek::RowValue).statement(Some(&binds(&["1", "1"])), 9)).await;
+    assert!(found.iter().any(|line| line.contains("texts_changes ((u,k)>(?,?))")), "{found:#?}");
+    assert!(found.iter().any(|line| line.contains("three_changes (u>?)")), "{found:#?}");
 }
