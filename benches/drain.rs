@@ -1,7 +1,9 @@
 //! Draining a table against the loop that one would write by hand, each at batch sizes 100, 1000 and 5000.
 //!
-//! `cargo bench --bench drain` (HIGHWATER_BENCH_ROWS sets the rows, 500,000 by default). For ratios that a drifting
+//! `cargo bench --bench drain` (`HIGHWATER_BENCH_ROWS` sets the rows, 500,000 by default). For ratios that a drifting
 //! machine doesn't distort, see `cargo bench --bench ratio`.
+
+#![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
 mod common;
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench ratio` prints, for each batch size, rows a second of the raw loop and how much of it
 //! highwater reaches (local checkpoints with fsync included); then what a batch costs at the start, the middle and the end of
-//! the table, and the peak memory. HIGHWATER_BENCH_ROWS sets the rows (500,000), HIGHWATER_BENCH_ROUNDS the rounds (7).
+//! the table, and the peak memory. `HIGHWATER_BENCH_ROWS` sets the rows (500,000), `HIGHWATER_BENCH_ROUNDS` the rounds (7).
 
 mod common;
 

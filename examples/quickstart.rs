@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater::{Batch, Database, Error, ObjectCheckpoints, Poller, RunReport, Sqlite};
+use highwater::{Batch, Database, Error, ObjectCheckpoints, Poller, RunReport, Sqlite, Value};
 use tokio::sync::Notify;
 
 #[tokio::main]
@@ -41,7 +41,7 @@ async fn follow(folder: &Path, last: i64) -> Result<RunReport, Error> {
         .handler(async move |orders: Batch| {
             for change in orders.changes() {
                 println!("{} {}", change.op(), serde_json::to_string(change.row())?);
-                if change.row().get("id").and_then(|id| id.as_i64()) == Some(last) {
+                if change.row().get("id").and_then(Value::as_i64) == Some(last) {
                     signal.notify_one();
                 }
             }

@@ -51,7 +51,9 @@ impl Fingerprint {
     pub fn seal(&self, salt: &str) -> SealedFingerprint {
         let mut parts = self.parts.clone();
         for (name, value) in &self.parameters {
-            let mut mac = Hmac::<Sha256>::new_from_slice(salt.as_bytes()).expect("HMAC takes a key of any length");
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(salt.as_bytes()) else {
+                unreachable!("HMAC takes a key of any length")
+            };
             mac.update(name.as_bytes());
             mac.update(&[0]);
             mac.update(value);

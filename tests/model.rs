@@ -223,13 +223,16 @@ impl Model {
     }
 }
 
+/// A tick under way.
+type Tick = Pin<Box<dyn Future<Output = Result<TickReport, Error>>>>;
+
 /// The world of one history.
 struct World {
     model: Arc<Mutex<Model>>,
     db: Database<Sqlite>,
     store: Arc<FaultyStore<ObjectCheckpoints>>,
     clock: FastClock,
-    paused: [Option<Pin<Box<dyn Future<Output = Result<TickReport, Error>>>>>; 2],
+    paused: [Option<Tick>; 2],
     _folder: tempfile::TempDir,
 }
 
@@ -320,15 +323,12 @@ impl World {
             let kind = model.kind;
             let mut binds = vec![model.cursors[place.0].clone(), Exact::Integer(version)];
             binds.extend((kind.key_of)(number));
-            let statement = match row {
-                Some(_) => {
-                    let key: Vec<String> = kind.key.iter().map(|column| format!("{column} = ?")).collect();
-                    format!("UPDATE t SET c = ?, v = ? WHERE {}", key.join(" AND "))
-                }
-                None => {
-                    let marks = vec!["?"; binds.len()].join(", ");
-                    format!("INSERT INTO t (c, v, {}) VALUES ({marks})", kind.key.join(", "))
-                }
+            let statement = if row.is_some() {
+                let key: Vec<String> = kind.key.iter().map(|column| format!("{column} = ?")).collect();
+                format!("UPDATE t SET c = ?, v = ? WHERE {}", key.join(" AND "))
+            } else {
+                let marks = vec!["?"; binds.len()].join(", ");
+                format!("INSERT INTO t (c, v, {}) VALUES ({marks})", kind.key.join(", "))
             };
             (statement, binds)
         };
@@ -358,12 +358,7 @@ impl World {
     }
 
     /// A tick of a new poller, as another process would make it.
-    fn tick(
-        &self,
-        batches: u32,
-        size: u32,
-        does: HandlerDoes,
-    ) -> Pin<Box<dyn Future<Output = Result<TickReport, Error>>>> {
+    fn tick(&self, batches: u32, size: u32, does: HandlerDoes) -> Tick {
         let kind = self.model.lock().unwrap().kind;
         let table = self.db.table("t").cursor("c").nulls(NullPolicy::Skip);
         let model = Arc::clone(&self.model);
@@ -455,7 +450,8 @@ fn literal(value: &Exact) -> String {
         Exact::Integer(number) => number.to_string(),
         Exact::Text(text) => format!("'{text}'"),
         Exact::Blob(bytes) => {
-            format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("x'{}'", hex.concat())
         }
         other => panic!("{other:?}"),
     }

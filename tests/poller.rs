@@ -31,6 +31,12 @@ impl Seen {
     }
 }
 
+#[derive(serde::Deserialize)]
+struct Wrong {
+    #[expect(dead_code, reason = "never read: it can't be filled")]
+    n: String,
+}
+
 /// A poller of numbers, its handler given.
 macro_rules! poller {
     ($source:expr, $store:expr, $clock:expr, $handler:expr) => {
@@ -187,11 +193,6 @@ async fn a_panic_is_a_failed_batch_and_the_lease_is_released() {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_does_not_fit_is_a_serialization_error_naming_its_column() {
     let (source, store, clock, _) = setup(1);
-    #[derive(serde::Deserialize)]
-    struct Wrong {
-        #[expect(dead_code, reason = "never read: it can't be filled")]
-        n: String,
-    }
     let poller = poller!(source, store, clock, async |_: Batch<Wrong>| Ok(()));
     let error = poller.tick().await.unwrap_err();
     assert_eq!((error.kind(), error.column()), (ErrorKind::Serialization, Some("n")));
@@ -382,7 +383,7 @@ async fn a_run_starts_at_once_and_ticks_that_are_overrun_coalesce() {
         .build();
     let stop = sleep(Duration::from_secs(58));
     poller.every(Duration::from_secs(10)).with_graceful_shutdown(stop).run().await.unwrap();
-    let starts: Vec<u64> = starts.lock().unwrap().iter().map(|at| at.as_secs()).collect();
+    let starts: Vec<u64> = starts.lock().unwrap().iter().map(Duration::as_secs).collect();
     assert_eq!(starts[0], 0, "at once");
     assert_eq!(starts[1], 35, "one tick for the three that were overrun");
     assert!(starts[2] >= 44 && starts[2] <= 45, "{starts:?}");
@@ -449,7 +450,7 @@ async fn a_run_stands_by_and_takes_over_within_ttl_and_margin() {
     let (crashed, report) = tokio::join!(crash, run);
     assert!(crashed.is_err());
     assert_eq!(report.unwrap().rows(), 10);
-    let after_crash = start.elapsed() - Duration::from_secs(20);
+    let after_crash = start.elapsed().saturating_sub(Duration::from_secs(20));
     assert!(after_crash <= TTL + Duration::from_secs(4), "{after_crash:?}");
 }
 
@@ -486,7 +487,7 @@ async fn a_release_that_lands_unanswered_is_no_lost_lease() {
     let faults = Arc::clone(&store);
     let poller = poller!(source, store, clock, async move |_: Batch| {
         // The next heartbeat, not the commit's own answer, finds out that the lease is free.
-        sleep(TTL / 3 - Duration::from_millis(10)).await;
+        sleep((TTL / 3).saturating_sub(Duration::from_millis(10))).await;
         faults.fail_writes([Fault::HangAfter]);
     });
     let report = poller.tick().await.unwrap();

@@ -82,6 +82,7 @@ impl<T> Batch<T> {
     }
 
     /// The changes: each row with its operation, position and event id.
+    #[must_use]
     pub fn changes(&self) -> impl ExactSizeIterator<Item = &RowChange<T>> + DoubleEndedIterator {
         self.changes.iter()
     }
@@ -95,7 +96,7 @@ impl<T> Batch<T> {
 
 impl<T> fmt::Debug for Batch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("id", &self.batch_id).field("len", &self.len()).finish()
+        f.debug_struct("Batch").field("id", &self.batch_id).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

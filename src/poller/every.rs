@@ -155,7 +155,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
             // Ticks that were overrun coalesce into one.
             let now = self.clock().monotonic();
             due = (due + self.jittered_interval()).max(now);
-            if self.turn.stop.at_once(self.clock().sleep(due - now)).await.is_none() {
+            if self.turn.stop.at_once(self.clock().sleep(due.saturating_sub(now))).await.is_none() {
                 return Ok(());
             }
         }

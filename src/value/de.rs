@@ -224,7 +224,7 @@ impl<'de> de::SeqAccess<'de> for Fields {
     }
 }
 
-impl<'de> IntoDeserializer<'de, DecodeError> for Value {
+impl IntoDeserializer<'_, DecodeError> for Value {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -149,8 +149,11 @@ async fn a_union_of_tables_alike_still_seeks() {
     assert!(compound(sql).await, "`||` has no affinity, a column of text has");
     let sql = "SELECT k, u FROM texts UNION ALL SELECT status AS k, u FROM three";
     assert!(!compound(sql).await);
-    let found =
-        plan(&pool, &keyset(relation(sql), &["u", "k"], Seek::RowValue).statement(Some(&binds(&["1", "1"])), 9)).await;
+    let found = plan(
+        &pool,
+        &keyset(relation(sql), &["u", "k"], Seek::RowValue).statement(Some((&binds(&["1", "1"]), Seek::RowValue)), 9),
+    )
+    .await;
     assert!(found.iter().any(|line| line.contains("texts_changes ((u,k)>(?,?))")), "{found:#?}");
     assert!(found.iter().any(|line| line.contains("three_changes (u>?)")), "{found:#?}");
 }
