@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     fn row(pairs: &[(&str, Value)]) -> Row {
-        Row::from_iter(pairs.iter().cloned())
+        pairs.iter().cloned().collect()
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
