@@ -72,12 +72,12 @@
 //! are bound back in the very form in which they are stored, so that text in any format, integers beyond 2^53, reals
 //! to the last bit, and columns of mixed types keep the database's order.
 //!
-//! Every row whose position lies above the checkpoint when it becomes visible is delivered. That is a condition on
-//! the source. A row that appears *at or below* the checkpoint can't be seen by any poll: because its transaction took
-//! its timestamp early and committed late, or because it was written within the checkpoint's own second and has a
-//! lower key. Where that can happen, `.lag(Duration)` reads only rows that are older than the lag by the database's own
-//! clock; choose it longer than your longest transaction and the tick of your timestamps. An integer that a single
-//! writer counts up needs none. [`Poller::validate`] says which rows are not covered.
+//! Every row is delivered whose position, when it becomes visible, lies above the checkpoint and above the rows that
+//! were read since. That is a condition on the source. A row that appears *at or below* what was read can't be seen by
+//! any poll: because its transaction took its timestamp early and committed late, or because it was written within
+//! the second of the last row and has a lower key. Where that can happen, `.lag(Duration)` reads only rows that are
+//! older than the lag by the database's own clock; choose it longer than your longest transaction and the tick of your
+//! timestamps. An integer that a single writer counts up needs none. [`Poller::validate`] says which rows are not covered.
 //!
 //! A row with NULL in its cursor has no position: by default that is an error before anything is delivered, and
 //! [`NullPolicy::Skip`] leaves such rows out. Two rows with one position would be cut apart by the border of a

@@ -65,7 +65,7 @@ const TIMES: Kind = Kind {
     ddl: "CREATE TABLE t (tenant TEXT NOT NULL, id INTEGER NOT NULL, c TEXT, v INTEGER NOT NULL, \
           PRIMARY KEY (tenant, id))",
     key: &["tenant", "id"],
-    key_of: |n| vec![text(format!("tenant {}", n / 3)), Exact::Integer(n)],
+    key_of: |n| vec![text(format!("tenant {:03}", n / 3)), Exact::Integer(n)],
     cursors: || {
         let seconds = (0..12).map(|n| text(format!("2026-01-01 00:00:{n:02}")));
         let others = ["2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00.5Z", "2026-01-02", "9", "tomorrow"];

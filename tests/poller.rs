@@ -627,6 +627,30 @@ async fn the_pull_form_repeats_what_was_not_acknowledged_and_keeps_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_puller_closes_its_source_though_its_lease_is_lost() {
+    let (source, store, clock, _) = setup(10);
+    let mut puller = builder!(source, store, clock).pull::<(i64,)>();
+    drop(puller.next_batch().await.unwrap());
+    clock.skew(chrono::Duration::minutes(10));
+    assert_eq!(puller.close().await.unwrap_err().kind(), ErrorKind::LostLease);
+    assert_eq!(source.closed(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_not_pulled_under_a_lease_that_was_lost_while_it_was_read() {
+    let (source, store, clock, _) = setup(10);
+    source.delay(Duration::from_secs(2));
+    let mut puller = builder!(source, store, clock).pull::<(i64,)>();
+    let suspend = async {
+        sleep(Duration::from_secs(1)).await;
+        clock.skew(chrono::Duration::minutes(10));
+    };
+    let (pulled, ()) = tokio::join!(puller.next_batch(), suspend);
+    assert_eq!(pulled.unwrap_err().kind(), ErrorKind::LostLease);
+    assert_eq!(puller.next_batch().await.unwrap().unwrap().fencing_token().unwrap(), 2, "taken again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn settings_that_can_not_work_fail_at_start_up_and_say_how_to_mend_them() {
     let (source, store, clock, _) = setup(1);
     let cases = [

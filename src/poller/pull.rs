@@ -10,7 +10,7 @@ use crate::checkpoint::{CheckpointStore, Commit};
 use crate::error::Error;
 use crate::handler::{Batch, HandlerError};
 use crate::poller::core::{Core, new_id};
-use crate::poller::session::Session;
+use crate::poller::session::{Session, release_at_the_end};
 use crate::poller::step::Ending;
 use crate::position::Position;
 use crate::source::{Remaining, Source};
@@ -89,6 +89,8 @@ where
         // An acknowledgment that was dropped in the middle may have landed.
         held.session.lease_mut()?.settle().await.map_err(|error| core.named(error))?;
         let reading = held.session.next_fetch(core).await.map_err(|error| core.named(error))?;
+        // It may have taken long, or the process may have been stopped in the middle.
+        held.session.keeper().check().map_err(|error| core.named(error))?;
         let lease = held.session.lease()?;
         *ending = match reading.fetch.remaining() {
             Remaining::More => Ending::More,
@@ -118,10 +120,12 @@ where
     ///
     /// A lease that is not released expires.
     pub async fn close(mut self) -> Result<(), Error> {
-        if let Some(mut held) = self.held.take() {
-            held.session.release().await.map_err(|error| self.core.named(error))?;
-        }
-        self.core.close().await
+        let released = match self.held.take() {
+            Some(held) => release_at_the_end(held.session.keeper(), &*self.core.settings.clock).await,
+            None => Ok(()),
+        };
+        self.core.close().await?;
+        released.map_err(|error| self.core.named(error))
     }
 
     /// Makes sure that the lease is ours; `false` when it is held elsewhere.

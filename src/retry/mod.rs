@@ -90,7 +90,7 @@ impl RetryPolicy {
     pub fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         let builder = ExponentialBuilder::new()
             .with_max_times(self.max_retries)
-            .with_min_delay(self.initial_delay)
+            .with_min_delay(self.initial_delay.min(self.cap))
             .with_factor(self.factor)
             .with_max_delay(self.cap);
         if self.jitter { builder.with_jitter() } else { builder }.build()
@@ -185,6 +185,15 @@ mod tests {
         assert_eq!(attempts(policy.clone(), RetryStatus::Permanent).await, 1);
         assert_eq!(attempts(policy, RetryStatus::Unknown).await, 1);
         assert_eq!(attempts(RetryPolicy::never(), RetryStatus::Transient).await, 1);
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_the_cap() {
+        let minute = Duration::from_secs(60);
+        let policy = RetryPolicy::new().max_retries(2).initial_delay(minute).without_jitter();
+        assert!(policy.delays().all(|delay| delay == Duration::from_secs(10)), "the default cap");
+        let delays: Vec<Duration> = policy.cap(minute).factor(f32::INFINITY).delays().collect();
+        assert_eq!(delays, [minute; 2]);
     }
 
     #[test]

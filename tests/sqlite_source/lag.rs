@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use highwater::{ErrorKind, FetchRequest, Remaining, Source};
+use highwater::{Batch, ErrorKind, FetchRequest, ObjectCheckpoints, Poller, Remaining, Source};
 
 use crate::support::{Shop, drain_after, fetch, ids};
 
@@ -98,4 +98,21 @@ async fn without_a_lag_a_row_of_the_same_second_is_lost_and_with_one_it_comes() 
         seen.extend(ids(&drain_after(&source, Some(after), &[10]).await.unwrap()));
         assert_eq!(seen, expected, "lag {lag:?}");
     }
+}
+
+/// Above the checkpoint, but below a row that the handler has in hand: the commit to come passes over it.
+#[tokio::test]
+async fn a_row_that_appears_among_rows_being_handled_is_lost() {
+    let shop = Shop::new("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1), (3)").await;
+    let db = shop.db.clone();
+    let poller = Poller::builder("t")
+        .source(shop.db.table("t").cursor("id").key(["id"]))
+        .checkpoints(ObjectCheckpoints::memory())
+        .handler(async move |_: Batch| {
+            db.execute("INSERT INTO t VALUES (2)").await?;
+            Ok(())
+        })
+        .build();
+    assert_eq!(poller.tick().await.unwrap().rows(), 2);
+    assert_eq!(poller.tick().await.unwrap().rows(), 0);
 }
