@@ -7,15 +7,21 @@
 //! use highwater::{Batch, Database, Error, ObjectCheckpoints, Poller, Sqlite};
 //! use std::time::Duration;
 //!
+//! #[derive(serde::Deserialize)]
+//! struct Order {
+//!     id: i64,
+//!     status: String,
+//! }
+//!
 //! # async fn example() -> Result<(), Error> {
 //! let db = Database::<Sqlite>::connect("sqlite://shop.db").await?;
 //!
 //! let poller = Poller::builder("orders")
 //!     .source(db.table("orders").cursor("updated_at").key(["id"]))
 //!     .checkpoints(ObjectCheckpoints::from_url("file:///var/lib/shop/state")?)
-//!     .handler(async |orders: Batch| {
+//!     .handler(async |orders: Batch<Order>| {
 //!         for order in &orders {
-//!             println!("{:?} is {:?}", order.get("id"), order.get("status"));
+//!             println!("{} is {}", order.id, order.status);
 //!         }
 //!         Ok(())
 //!     })
@@ -168,3 +174,8 @@ pub use source::{BoxSource, Capabilities, Fetch, FetchRequest, Remaining, Source
 pub use sources::{NullPolicy, QuerySource, TableSource};
 pub use sql::{Filter, IntoFilter, SqlFilter, sql_filter};
 pub use value::{Columns, DecodeError, FromRow, Row, Value};
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

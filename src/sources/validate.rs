@@ -66,13 +66,25 @@ impl<B: Backend> Reader<'_, B> {
                 None => place + 1 == wanted.len() && place > 0 && Some(&*column.name) == rowid,
             })
         };
-        let by_rowid = wanted.len() == 1 && Some(&*wanted[0].name) == rowid;
-        if by_rowid || info.indexes.iter().any(serves) {
+        let cursor = wanted[0];
+        let leads = |index: &IndexInfo| {
+            index
+                .columns
+                .first()
+                .is_some_and(|(name, collation)| *name == cursor.name && *collation == cursor.collation)
+        };
+        let seeks = Some(&*cursor.name) == rowid || info.indexes.iter().any(leads);
+        if seeks && is_unique(info, &[cursor]) || info.indexes.iter().any(serves) {
             return None;
         }
+        let read = if seeks {
+            format!("all rows with the checkpoint's `{}` again", cursor.name)
+        } else {
+            "the whole table".to_owned()
+        };
         let (table, list) = (self.definition.table(), quoted_list(wanted.iter().map(|column| &column.name)));
         Some(format!(
-            "no index of `{table}` serves reading by {list}, so every poll reads the whole table. \
+            "no index of `{table}` serves reading by {list}, so every poll reads {read}. \
              Mend it: CREATE INDEX {} ({list})",
             self.index_in_sql("changes")
         ))

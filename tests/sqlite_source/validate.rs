@@ -81,6 +81,21 @@ async fn each_warning_goes_away_by_the_mend_it_names() {
 }
 
 #[tokio::test]
+async fn the_warning_of_an_index_says_what_is_read_without_it() {
+    let shop = Shop::new("CREATE TABLE t (id INTEGER PRIMARY KEY, k TEXT UNIQUE NOT NULL, u INT, v INT UNIQUE)").await;
+    let index = async |cursor: &str| {
+        let found = warnings(&shop.db.table("t").cursor(cursor).key(["k"])).await;
+        found.into_iter().find(|warning| warning.contains("CREATE INDEX"))
+    };
+    assert!(index("u").await.unwrap().contains("every poll reads the whole table"));
+    shop.run("CREATE INDEX i ON t (u)").await;
+    let found = index("u").await.unwrap();
+    assert!(found.contains("every poll reads all rows with the checkpoint's `u` again"), "{found}");
+    // No two rows share these.
+    assert_eq!((index("id").await, index("v").await), (None, None));
+}
+
+#[tokio::test]
 async fn mends_run_in_other_schemas_and_with_odd_names() {
     let options = highwater::sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
     let db = highwater::Database::<highwater::Sqlite>::from_pool(options.connect("sqlite::memory:").await.unwrap());

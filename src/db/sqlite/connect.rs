@@ -67,7 +67,7 @@ fn settings(url: &ConnectionUrl) -> Result<Settings, Error> {
             "immutable" => settings.immutable = value.parse().map_err(|_| wrong("`true` or `false`"))?,
             "busy_timeout" => {
                 // SQLite counts in 32 bits, and the driver panics beyond.
-                let milliseconds = value.parse().ok().filter(|milliseconds| i32::try_from(*milliseconds).is_ok());
+                let milliseconds = value.parse::<i32>().ok().and_then(|number| u64::try_from(number).ok());
                 let expected = "a number of milliseconds up to 2147483647";
                 settings.busy_timeout = Duration::from_millis(milliseconds.ok_or_else(|| wrong(expected))?);
             }

@@ -124,11 +124,31 @@ fn of_code(code: i32) -> (ErrorKind, RetryStatus, &'static str) {
     match code & 0xff {
         5 | 6 => (ErrorKind::Query, RetryStatus::Transient, "the database is locked by another connection"),
         7 => (ErrorKind::Query, RetryStatus::Transient, "the database is out of memory"),
-        9 | 17 => (ErrorKind::Query, RetryStatus::Transient, "the statement was interrupted"),
+        9 => (ErrorKind::Query, RetryStatus::Transient, "the statement was interrupted"),
+        // Several connections open or leave a write-ahead log at once.
+        15 => (ErrorKind::Query, RetryStatus::Transient, "the database's locks were in use by other connections"),
+        17 => (ErrorKind::Query, RetryStatus::Transient, "the schema changed while the statement ran"),
         10 => (ErrorKind::Connection, RetryStatus::Transient, "the database file could not be read"),
         11 => (ErrorKind::Query, RetryStatus::Permanent, "the database file is damaged"),
         14 => (ErrorKind::Connection, RetryStatus::Permanent, "the database file can't be opened"),
         26 => (ErrorKind::Connection, RetryStatus::Permanent, "the file is not a SQLite database"),
         _ => (ErrorKind::Query, RetryStatus::Permanent, "the database refused the statement"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_transient_and_nothing_else() {
+        // SQLITE_BUSY, _LOCKED, _NOMEM, _INTERRUPT, _IOERR, _PROTOCOL, _SCHEMA; _BUSY_SNAPSHOT, _IOERR_READ.
+        for code in [5, 6, 7, 9, 10, 15, 17, 517, 266] {
+            assert_eq!(of_code(code).1, RetryStatus::Transient, "{code}");
+        }
+        // SQLITE_ERROR, _READONLY, _CORRUPT, _CANTOPEN, _CONSTRAINT, _MISUSE, _NOTADB; _ERROR_MISSING_COLLSEQ.
+        for code in [1, 8, 11, 14, 19, 21, 26, 257] {
+            assert_eq!(of_code(code).1, RetryStatus::Permanent, "{code}");
+        }
     }
 }
