@@ -568,6 +568,23 @@ async fn a_run_after_a_run_opens_the_source_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_counts_what_was_acknowledged_in_a_tick_that_failed() {
+    let (source, store, clock, _) = setup(40);
+    let calls = AtomicUsize::new(0);
+    let poller = builder!(source, store, clock)
+        .max_batches_per_tick(10)
+        .handler(async move |_: Batch| {
+            if calls.fetch_add(1, Ordering::SeqCst) == 2 {
+                std::future::pending::<()>().await;
+            }
+        })
+        .build();
+    let run = poller.every(Duration::from_secs(60)).with_graceful_shutdown(sleep(Duration::from_secs(1)));
+    let report = run.run().await.unwrap();
+    assert_eq!((report.batches(), report.rows()), (2, 20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn pollers_share_a_shutdown_and_end_together() {
     let (one, store, clock, _) = setup(10);
     let two = Numbers::up_to(20);
