@@ -569,6 +569,166 @@ async fn a_run_after_a_run_opens_the_source_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_counts_what_was_acknowledged_in_a_tick_that_failed() {
+    let (source, store, clock, _) = setup(40);
+    let calls = AtomicUsize::new(0);
+    let poller = builder!(source, store, clock)
+        .max_batches_per_tick(10)
+        .handler(async move |_: Batch| {
+            if calls.fetch_add(1, Ordering::SeqCst) == 2 {
+                std::future::pending::<()>().await;
+            }
+        })
+        .build();
+    let run = poller.every(Duration::from_secs(60)).with_graceful_shutdown(sleep(Duration::from_secs(1)));
+    let report = run.run().await.unwrap();
+    assert_eq!((report.batches(), report.rows()), (2, 20));
+}
+
+/// Ticks every ten seconds for five times the TTL, never with success.
+async fn contend<S, C, D>(other: &Poller<S, C, D>)
+where
+    S: highwater::Source,
+    C: highwater::CheckpointStore,
+    D: highwater::Delivery<C>,
+{
+    let start = Instant::now();
+    while start.elapsed() < TTL * 5 {
+        assert_eq!(other.tick().await.unwrap().ending(), Ending::HeldElsewhere, "{:?}", start.elapsed());
+        sleep(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_waits_longer_than_the_ttl_keep_the_lease() {
+    let (source, store, clock, _) = setup(10);
+    let idle = poller!(source, store, clock, async |_: Batch| Ok(()));
+    let other = poller!(source, store, clock, async |_: Batch| Ok(()));
+    let contest = async {
+        sleep(Duration::from_secs(1)).await;
+        contend(&other).await;
+    };
+    let report = idle.every(TTL * 20).with_graceful_shutdown(contest).run().await.unwrap();
+    assert_eq!((report.ticks(), report.rows()), (1, 10));
+    assert_eq!(other.tick().await.unwrap().ending(), Ending::Drained, "released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_longer_than_the_ttl_keeps_the_lease() {
+    let (source, store, clock, _) = setup(10);
+    let slow = poller!(source, store, clock, async |_: Batch| sleep(TTL * 6).await);
+    let other = poller!(source, store, clock, async |_: Batch| Ok(()));
+    let run = slow.every(TTL).grace(TTL * 10).with_graceful_shutdown(sleep(Duration::from_secs(1))).run();
+    let contest = async {
+        sleep(Duration::from_secs(2)).await;
+        contend(&other).await;
+    };
+    let (report, ()) = tokio::join!(run, contest);
+    assert_eq!(report.unwrap().rows(), 10);
+    assert_eq!(other.tick().await.unwrap().ending(), Ending::Drained, "acknowledged, and released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_is_cancelled_before_its_lease_expires_for_others() {
+    let (source, _, clock, _) = setup(10);
+    let store = faulty(&clock);
+    let faults = Arc::clone(&store);
+    let poller = poller!(source, store, clock, async move |_: Batch| {
+        faults.fail_writes([Fault::Hang; 100]);
+        std::future::pending::<()>().await;
+    });
+    let start = Instant::now();
+    assert_eq!(poller.tick().await.unwrap_err().kind(), ErrorKind::LostLease);
+    assert!(start.elapsed() < TTL, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_waits_are_jittered() {
+    let (source, store, clock, _) = setup(0);
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let (handler_starts, begin) = (Arc::clone(&starts), Instant::now());
+    let poller = builder!(source, store, clock)
+        .empty_batches(EmptyBatches::Deliver)
+        .handler(async move |_: Batch| handler_starts.lock().unwrap().push(begin.elapsed()))
+        .build();
+    let stop = sleep(Duration::from_secs(1000));
+    poller.every(Duration::from_secs(10)).with_graceful_shutdown(stop).run().await.unwrap();
+    let starts = starts.lock().unwrap();
+    let waits: Vec<Duration> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Tokio's timers tick once a millisecond.
+    let expected = Duration::from_millis(8_998)..=Duration::from_millis(10_002);
+    assert!(waits.iter().all(|wait| expected.contains(wait)), "{waits:?}");
+    assert!(waits.iter().any(|wait| wait.abs_diff(waits[0]) > Duration::from_millis(10)), "{waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_has_the_same_event_id_whenever_it_comes() {
+    let (source, store, clock, _) = setup(2);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let handler_seen = Arc::clone(&seen);
+    let failing = builder!(source, store, clock)
+        .handler_retry(RetryPolicy::new().max_retries(1))
+        .handler(async move |batch: Batch| {
+            for change in batch.changes() {
+                let metadata = change.metadata();
+                handler_seen.lock().unwrap().push((change.event_id(), metadata.batch_id, metadata.attempt));
+            }
+            Err::<(), HandlerError>("no".into())
+        })
+        .build();
+    failing.tick().await.unwrap_err();
+    failing.tick().await.unwrap_err();
+    let seen = seen.lock().unwrap();
+    let column = |n: usize| seen.iter().skip(n).step_by(2).collect::<Vec<_>>();
+    for row in [column(0), column(1)] {
+        assert!(row.iter().all(|(event_id, ..)| *event_id == row[0].0), "{seen:?}");
+        assert_eq!(row.iter().map(|(.., attempt)| *attempt).collect::<Vec<_>>(), [1, 2, 1, 2]);
+        assert_eq!((&row[0].1, &row[2].1), (&row[1].1, &row[3].1), "one batch, two attempts");
+        assert_ne!(row[0].1, row[2].1, "a redelivery is another batch");
+    }
+    assert_ne!(seen[0].0, seen[1].0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_is_one_batch_of_a_hundred_by_default() {
+    let (source, store, clock, _) = setup(250);
+    let poller = Poller::builder("numbers")
+        .source(source)
+        .checkpoints(store)
+        .clock(clock)
+        .handler(async |_: Batch| Ok(()))
+        .build();
+    let report = poller.tick().await.unwrap();
+    assert_eq!((report.batches(), report.rows(), report.ending()), (1, 100, Ending::More));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_one_of_many_fails_the_others_finish_their_batches() {
+    let (source, store, clock, seen) = setup(10);
+    let failing = poller!(source, store, clock, async |_: Batch| {
+        sleep(Duration::from_secs(1)).await;
+        Err::<(), HandlerError>("no".into())
+    });
+    let handler_seen = seen.clone();
+    let slow = Poller::builder("others")
+        .source(Numbers::up_to(100))
+        .checkpoints(store.clone())
+        .clock(clock.clone())
+        .batch_size(10)
+        .handler(async move |batch: Batch<(i64,)>| {
+            sleep(Duration::from_secs(5)).await;
+            handler_seen.add(batch);
+        })
+        .build();
+    let minute = Duration::from_secs(60);
+    let group = Pollers::new().with(slow.every(minute)).with(failing.every(minute));
+    assert_eq!(group.run().await.unwrap_err().kind(), ErrorKind::Handler);
+    assert_eq!(seen.all(), (1..=10).collect::<Vec<_>>(), "the running batch, and no other");
+    assert_eq!(slow.tick().await.unwrap().rows(), 10, "released");
+    assert_eq!(seen.all(), (1..=20).collect::<Vec<_>>(), "and acknowledged");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pollers_share_a_shutdown_and_end_together() {
     let (one, store, clock, _) = setup(10);
     let two = Numbers::up_to(20);

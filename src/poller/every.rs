@@ -131,6 +131,8 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
     async fn hold(&self, mut session: Session<C>, total: &mut RunReport) -> Result<(), Error> {
         let keeper = session.keeper().clone();
         let outcome = while_held(&keeper, self.serve(&mut session, total)).await;
+        let (batches, rows) = session.acknowledged;
+        total.acknowledged(batches, rows);
         match outcome {
             Ok(()) => release_at_the_end(&keeper, self.clock()).await,
             Err(error) => {
@@ -145,7 +147,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
         let mut due = self.clock().monotonic();
         loop {
             let report = self.turn.take(session, LeaseAfter::Keep).await?;
-            total.add(&report);
+            total.ticked();
             if self.turn.stop.is_requested() {
                 return Ok(());
             }

@@ -77,10 +77,14 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    pub(crate) fn add(&mut self, tick: &TickReport) {
+    pub(crate) fn ticked(&mut self) {
         self.ticks += 1;
-        self.batches += u64::from(tick.batches);
-        self.rows += tick.rows;
+    }
+
+    /// Adds what was done under one lease.
+    pub(crate) fn acknowledged(&mut self, batches: u64, rows: u64) {
+        self.batches += batches;
+        self.rows += rows;
     }
 
     pub(crate) fn merge(&mut self, other: Self) {

@@ -24,11 +24,13 @@ pub(crate) struct Session<C> {
     lease: Option<HeldLease<C>>,
     keeper: LeaseKeeper<C>,
     ahead: Option<Reading>,
+    /// The batches that were acknowledged under it, and their rows.
+    pub(crate) acknowledged: (u64, u64),
 }
 
 impl<C: CheckpointStore> Session<C> {
     pub(crate) fn new(lease: HeldLease<C>) -> Self {
-        Self { keeper: lease.keeper(), lease: Some(lease), ahead: None }
+        Self { keeper: lease.keeper(), lease: Some(lease), ahead: None, acknowledged: (0, 0) }
     }
 
     pub(crate) fn keeper(&self) -> &LeaseKeeper<C> {
@@ -141,6 +143,8 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
                     self.deliver(session, tick, batch, (lease, prefetch)).await?;
                     tracing::debug!(name: telemetry::ACKNOWLEDGED, rows);
                     report.acknowledged(rows);
+                    session.acknowledged.0 += 1;
+                    session.acknowledged.1 += rows as u64;
                     step.on(Event::Acknowledged)
                 }
                 Action::DeliverEmpty => {
