@@ -234,6 +234,7 @@ impl Row {
 
     /// Turns the row into a type of the caller's: a struct or map by column name, a tuple by order.
     ///
+    /// A timestamp serves as `chrono::DateTime<Utc>` and as text in RFC 3339, not as a `NaiveDateTime`.
     /// Integers 0 and 1 serve as `bool`; text serves as an enum's unit variant, and text that holds JSON
     /// as a nested struct, map or list.
     ///

@@ -116,10 +116,10 @@ impl Definition {
             .part("database", identity)
             .part("mode", mode)
             .part("cursor", cursor)
-            .part("key", key.join(", "))
+            .part("key", list(key))
             .part("operation", self.operation.as_str());
         if let Some(columns) = &self.columns {
-            fingerprint = fingerprint.part("columns", columns.join(", "));
+            fingerprint = fingerprint.part("columns", list(columns));
         }
         if let Some(column) = &self.deleted_when {
             fingerprint = fingerprint.part("deleted_when", &**column);
@@ -147,6 +147,15 @@ impl Definition {
             },
         }
     }
+}
+
+/// Names in order; one that could be taken for two is quoted.
+fn list(names: &[Box<str>]) -> String {
+    let name = |name: &Box<str>| match name.contains([',', '`']) {
+        true => format!("`{}`", name.replace('`', "``")),
+        false => name.to_string(),
+    };
+    names.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// The steps that table and query have in common.

@@ -41,8 +41,10 @@ impl<B: Backend> Reader<'_, B> {
 
     async fn no_such_table(&self, schema: Option<&str>, name: &str) -> Error {
         let place = schema.unwrap_or(B::DEFAULT_SCHEMA);
-        let Ok(tables) = B::tables(self.db.pool(), schema).await else {
-            return Error::new(ErrorKind::NotFound, format!("there is no schema `{place}`"));
+        let tables = match B::tables(self.db.pool(), schema).await {
+            Ok(tables) => tables,
+            Err(error) if error.is_transient() => return error,
+            Err(_) => return Error::new(ErrorKind::NotFound, format!("there is no schema `{place}`")),
         };
         let known = known_names(name, tables.iter().map(|table| &**table));
         Error::new(ErrorKind::NotFound, format!("schema `{place}` has no such table; {known}"))

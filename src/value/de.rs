@@ -396,6 +396,13 @@ mod tests {
     }
 
     #[test]
+    fn no_value_passes_through_json() {
+        let values = [("real", Value::from(f64::INFINITY)), ("bytes", Value::from(vec![0_u8, 255]))];
+        let (real, bytes): (f64, Vec<u8>) = row(&values).decode().unwrap();
+        assert_eq!((real, bytes), (f64::INFINITY, vec![0, 255]), "JSON has no infinity, and bytes would be base64");
+    }
+
+    #[test]
     fn errors_name_column_expected_and_found_and_never_the_content() {
         let secret = "4111-1111";
         let wrong = [

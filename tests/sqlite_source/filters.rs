@@ -57,6 +57,57 @@ async fn queries_are_wrapped_as_one() {
     }
 }
 
+/// A checkpoint is refused when these texts change: an upgrade that changes one must canonicalise it away.
+#[tokio::test]
+async fn the_canonical_texts_of_fingerprints_are_pinned() {
+    let db = &shop().await.db;
+    let filter = Condition::any()
+        .add(Expr::col("status").eq("paid").and(Expr::col("version").gt(3)))
+        .add(Expr::col(("orders", "region")).is_in(["eu", "us"]))
+        .add(Expr::col("status").is_null().not());
+    let table = db
+        .table("orders")
+        .columns(["id", "a, b"])
+        .cursor("version")
+        .key(["id"])
+        .filter(filter)
+        .filter(sql_filter("region  =  :r -- of users").param("r", "eu"));
+    let select =
+        Query::select().columns(["id", "version"]).from("orders").and_where(Expr::col("region").eq("eu")).take();
+    let query = db.query(select).cursor("version").key(["id"]);
+
+    let parts = |fingerprint: &highwater::Fingerprint| {
+        let sealed = fingerprint.seal("salt");
+        let shown = sealed.parts().filter(|(name, _)| !["database", "salt"].contains(name));
+        shown.map(|(name, text)| format!("{name}: {text}")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(parts(table.descriptor().fingerprint()), TABLE);
+    assert_eq!(parts(query.descriptor().fingerprint()), QUERY);
+}
+
+const TABLE: &str = "\
+columns: id, `a, b`
+cursor: version
+filter: ( status = ? and version > ? ) or orders . region in ( ? , ? ) or ( not status is null )
+filter.1: region = :r
+key: id
+mode: table
+operation: upsert
+parameter.1: 820ceadb50ef0ce70fe75c54ad661ee76d8ed3b7fa75e28edb6489a0fc9ac13b
+parameter.2: 36caebc706a2a3b50b76d72ca1ef2d1a9a38fecfc9dd4d13f1102236b16fc1e5
+parameter.3: 07b739cebde10e66cc640e133729c812696c927d754770be35b1908de428c87c
+parameter.4: 2429117072f1f43a34aacf33fec6c6c475ee3f6d1fef6a0f28ca9a9eb232d395
+parameter.r.1: 7ed48620356ecfc485ed793ac25a4fa1b8472dbd74160be65d8bcf951454aa3a
+schema: main
+table: orders";
+const QUERY: &str = "\
+cursor: version
+key: id
+mode: query
+operation: upsert
+parameter.1: ac6b8dd694ed58c5d1d66aaba72c0d4eae6d50941824a5b909c7ce99d5da4dce
+query: select id , version from orders where region = ?";
+
 fn refused(outcome: Result<Vec<RawRecord>, Error>, text: &str) {
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Configuration, "{text}");
 }

@@ -20,6 +20,17 @@ async fn shop() -> Shop {
 }
 
 #[tokio::test]
+async fn a_failure_that_passes_is_not_kept() {
+    let shop = shop().await;
+    let late = shop.db.table("late").cursor("version").key(["id"]);
+    assert_eq!(late.validate().await.unwrap_err().kind(), ErrorKind::NotFound);
+    shop.db.execute("CREATE TABLE late (id INTEGER PRIMARY KEY, version INT NOT NULL)").await.unwrap();
+    late.validate().await.unwrap();
+    shop.db.execute("DROP TABLE late").await.unwrap();
+    assert_eq!(late.validate().await.unwrap_err().kind(), ErrorKind::NotFound, "nor is a success");
+}
+
+#[tokio::test]
 async fn what_is_missing_is_named_with_what_is_there() {
     let shop = shop().await;
     let db = &shop.db;

@@ -72,7 +72,12 @@ fn stored(row: &SqliteRow, index: usize) -> Result<Stored, Error> {
 }
 
 fn decode<'r, T: Decode<'r, sqlx::Sqlite>>(raw: SqliteValueRef<'r>) -> Result<T, Error> {
-    T::decode(raw).map_err(|_| Error::new(ErrorKind::Serialization, "a row holds text that is not UTF-8"))
+    T::decode(raw).map_err(|_| {
+        Error::new(
+            ErrorKind::Serialization,
+            "a row holds text that is not UTF-8; mend it, or read its bytes by a query with CAST(.. AS BLOB)",
+        )
+    })
 }
 
 fn value(row: &SqliteRow, index: usize, form: Form) -> Result<Value, Error> {
