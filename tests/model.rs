@@ -148,6 +148,8 @@ fn op() -> impl Strategy<Value = Op> {
         Just(Fault::LandLate),
         Just(Fault::Refuse),
         Just(Fault::Forbid),
+        Just(Fault::Hang),
+        Just(Fault::HangAfter),
     ];
     prop_oneof![
         6 => (1..6_usize, 0..3_usize).prop_map(|(rows, advance)| Op::Insert { rows, advance }),
