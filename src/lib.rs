@@ -164,8 +164,8 @@ pub use error::{Error, ErrorKind, RetryStatus};
 pub use fingerprint::{Fingerprint, SealedFingerprint};
 pub use handler::{Batch, Handler, HandlerError, IntoHandler, Invocation, PollContext, RawBatch, blocking};
 pub use poller::{
-    Delivery, EmptyBatches, Ending, Every, OnPoison, Poller, PollerBuilder, Pollers, Prefetch, PulledBatch, Puller,
-    RunReport, TickReport,
+    DEFAULT_INTERVAL, Delivery, EmptyBatches, Ending, Every, OnPoison, Poller, PollerBuilder, Pollers, Prefetch,
+    PulledBatch, Puller, RunReport, TickReport,
 };
 pub use position::{Exact, Keyset, KeysetColumn, KeysetShape, Position};
 pub use record::{Metadata, Operation, RawRecord, RowChange, SourceDescriptor};

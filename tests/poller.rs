@@ -432,6 +432,29 @@ async fn when_the_grace_has_passed_the_handler_is_cancelled_and_the_lease_releas
     assert_eq!(other.tick().await.unwrap().rows(), 10, "released, and the batch comes again");
 }
 
+#[tokio::test]
+async fn a_blocking_handler_that_outlives_the_grace_keeps_others_out_until_its_lease_expires() {
+    let (source, store, clock, _) = setup(10);
+    let (finish, finished) = std::sync::mpsc::channel::<()>();
+    let finished = Mutex::new(finished);
+    let stuck = poller!(
+        source,
+        store,
+        clock,
+        blocking(move |_: Batch<Row>, _: &PollContext| {
+            let _ = finished.lock().unwrap().recv();
+            Ok(())
+        })
+    );
+    let run = stuck.every(Duration::from_secs(60)).grace(Duration::from_millis(10));
+    run.with_graceful_shutdown(sleep(Duration::from_millis(50))).run().await.unwrap();
+    let other = poller!(source, store, clock, async |_: Batch| Ok(()));
+    assert_eq!(other.tick().await.unwrap().ending(), Ending::HeldElsewhere, "its thread is still at work");
+    finish.send(()).unwrap();
+    clock.skew(chrono::Duration::minutes(1));
+    assert_eq!(other.tick().await.unwrap().rows(), 10);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_stands_by_and_takes_over_within_ttl_and_margin() {
     let (source, store, clock, seen) = setup(10);

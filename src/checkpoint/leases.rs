@@ -16,6 +16,9 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, RetryStatus};
 use crate::record::SourceDescriptor;
 
+/// How long an acquisition puts up with a failing store, however long the lease: a timer's run should not hang.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Takes the lease of one poller, again and again.
 ///
 /// ```
@@ -99,7 +102,7 @@ impl<C: CheckpointStore> Leases<C> {
     /// recognises and replaces it; others wait until it expires.
     pub async fn acquire(&self, source: &SourceDescriptor) -> Result<Acquired<C>, Error> {
         self.settings.validate()?;
-        let mut patience = Patience::begin(&*self.clock, self.settings.heartbeat_interval());
+        let mut patience = Patience::begin(&*self.clock, self.settings.heartbeat_interval().min(LONGEST_PATIENCE));
         let mut found = self.load_patiently(&mut patience).await?;
         loop {
             if let Some(by) = found.as_ref().and_then(|(document, _)| self.holder(document)) {

@@ -92,7 +92,9 @@ where
     async fn handle(&self, batch: RawBatch, invocation: Invocation<'_>) -> Result<R::Out, HandlerError> {
         let function = Arc::clone(&self.function);
         let context = invocation.context().clone();
+        let at_work = context.threads().enter();
         let work = tokio::task::spawn_blocking(move || {
+            let _at_work = at_work;
             // It may have waited long for a thread.
             if context.cancellation().is_cancelled() {
                 return Err("it was given up before it began".into());

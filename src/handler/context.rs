@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,32 @@ pub(crate) struct ContextParts {
     pub(crate) tick_started: DateTime<Utc>,
     pub(crate) attempt: u32,
     pub(crate) cancellation: CancellationToken,
+    pub(crate) threads: Threads,
+}
+
+/// The threads on which blocking handlers run: one that was given up may still be at work.
+#[derive(Clone, Default)]
+pub(crate) struct Threads(Arc<AtomicUsize>);
+
+impl Threads {
+    /// Counts a thread until the returned value is dropped.
+    pub(crate) fn enter(&self) -> AtWork {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        AtWork(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn are_at_work(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+/// One thread at work.
+pub(crate) struct AtWork(Arc<AtomicUsize>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl PollContext {
@@ -36,6 +63,10 @@ impl PollContext {
     pub(crate) fn for_attempt(&self, attempt: u32) -> Self {
         let cancellation = self.0.cancellation.child_token();
         Self(Arc::new(ContextParts { attempt, cancellation, ..(*self.0).clone() }))
+    }
+
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.0.threads
     }
 
     /// The poller's name.

@@ -36,8 +36,8 @@ use std::future::Future;
 
 pub use batch::{Batch, RawBatch};
 pub use blocking::{Blocking, BlockingHandler, blocking};
-pub(crate) use context::ContextParts;
 pub use context::PollContext;
+pub(crate) use context::{ContextParts, Threads};
 pub use into::{FnHandler, IntoHandler};
 
 use crate::error::{Error, ErrorKind};

@@ -12,7 +12,7 @@ use crate::poller::core::Core;
 use crate::poller::delivery::Delivery;
 use crate::poller::guard::{Stop, while_held};
 use crate::poller::report::RunReport;
-use crate::poller::session::{Session, Turn, release_after_failure, release_at_the_end};
+use crate::poller::session::{Session, Turn, release_at_the_end};
 use crate::poller::step::{Ending, LeaseAfter};
 use crate::source::Source;
 
@@ -31,6 +31,9 @@ impl<'a, S, C, D> Every<'a, S, C, D> {
         Self { core, delivery, interval, grace: DEFAULT_GRACE, shutdown: pending() }
     }
 }
+
+/// The interval to choose without a reason for another: a minute, as timers and cron jobs commonly run.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Long enough for most batches, and within the half minute that supervisors commonly wait before they kill.
 const DEFAULT_GRACE: Duration = Duration::from_secs(25);
@@ -136,7 +139,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
         match outcome {
             Ok(()) => release_at_the_end(&keeper, self.clock()).await,
             Err(error) => {
-                release_after_failure(&keeper, self.clock()).await;
+                session.release_after_failure(self.clock()).await;
                 Err(error)
             }
         }
@@ -156,7 +159,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
             }
             // Ticks that were overrun coalesce into one.
             let now = self.clock().monotonic();
-            due = (due + self.jittered_interval()).max(now);
+            due = (due + self.jittered_interval()).max(now + SHORTEST_IDLE);
             if self.turn.stop.at_once(self.clock().sleep(due.saturating_sub(now))).await.is_none() {
                 return Ok(());
             }
@@ -178,7 +181,8 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
         }
         let cause = crate::error::Chain(&error).to_string();
         tracing::warn!(poller = self.turn.core.name, error = cause, "the next tick tries again");
-        Ok(self.jittered_interval())
+        // A lost lease is competed for at once: whoever has it now says for how long.
+        Ok(if lost { SHORTEST_STANDBY } else { self.jittered_interval().max(SHORTEST_STANDBY) })
     }
 
     /// Until the lease may be free: at most one interval, for it can be released early.
@@ -196,6 +200,9 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Service<'_, S, C, D> {
         &*self.turn.core.settings.clock
     }
 }
+
+/// Between two looks at a source that had nothing, however short the interval.
+const SHORTEST_IDLE: Duration = Duration::from_millis(1);
 
 /// Between two looks at a lease that should be free by our clock and isn't.
 const SHORTEST_STANDBY: Duration = Duration::from_millis(100);

@@ -12,7 +12,7 @@ use crate::poller::delivery::Delivery;
 use crate::poller::every::Every;
 use crate::poller::guard::{Stop, while_held};
 use crate::poller::report::TickReport;
-use crate::poller::session::{Session, Turn, release_after_failure};
+use crate::poller::session::{Session, Turn};
 use crate::poller::step::LeaseAfter;
 use crate::source::{Source, Warning};
 
@@ -133,7 +133,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Poller<S, C, D> {
         });
         let outcome = outcome.await;
         if outcome.is_err() {
-            release_after_failure(&keeper, &*self.core.settings.clock).await;
+            session.release_after_failure(&*self.core.settings.clock).await;
         }
         outcome.map_err(|error| self.core.named(error))
     }

@@ -16,7 +16,7 @@ mod step;
 
 pub use builder::PollerBuilder;
 pub use delivery::{AtLeastOnce, Delivery, GoesNowhere, Nothing, Parcel};
-pub use every::Every;
+pub use every::{DEFAULT_INTERVAL, Every};
 pub use follow::Poller;
 pub use group::{Both, Nobody, Pollers, Runs, Shutdown};
 pub use pull::{PulledBatch, Puller};

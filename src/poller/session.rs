@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use crate::checkpoint::{CheckpointStore, HeldLease, LeaseKeeper};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, RetryStatus};
-use crate::handler::{ContextParts, PollContext, RawBatch};
+use crate::handler::{ContextParts, PollContext, RawBatch, Threads};
 use crate::poller::core::{Core, Reading, new_id};
 use crate::poller::delivery::{Delivery, Parcel};
 use crate::poller::guard::Stop;
@@ -26,11 +26,18 @@ pub(crate) struct Session<C> {
     ahead: Option<Reading>,
     /// The batches that were acknowledged under it, and their rows.
     pub(crate) acknowledged: (u64, u64),
+    threads: Threads,
 }
 
 impl<C: CheckpointStore> Session<C> {
     pub(crate) fn new(lease: HeldLease<C>) -> Self {
-        Self { keeper: lease.keeper(), lease: Some(lease), ahead: None, acknowledged: (0, 0) }
+        Self {
+            keeper: lease.keeper(),
+            lease: Some(lease),
+            ahead: None,
+            acknowledged: (0, 0),
+            threads: Threads::default(),
+        }
     }
 
     pub(crate) fn keeper(&self) -> &LeaseKeeper<C> {
@@ -60,6 +67,20 @@ impl<C: CheckpointStore> Session<C> {
             None => Ok(()),
         }
     }
+
+    /// Gives the lease back after something else went wrong; that error is the one to report.
+    pub(crate) async fn release_after_failure(&self, clock: &dyn Clock) {
+        if self.keeper.check().is_err() {
+            return;
+        }
+        if self.threads.are_at_work() {
+            tracing::warn!("a blocking handler that was given up still runs; the lease is left to expire");
+            return;
+        }
+        if let Err(error) = release_at_the_end(&self.keeper, clock).await {
+            tracing::warn!(%error, "the lease could not be released; it expires by itself");
+        }
+    }
 }
 
 fn gone() -> Error {
@@ -84,16 +105,6 @@ pub(crate) async fn release_at_the_end<C: CheckpointStore>(
 /// A lease expires by itself, so its release is worth no more than what the default grace leaves of the half
 /// minute that supervisors commonly wait before they kill.
 const RELEASE_WAIT: Duration = Duration::from_secs(5);
-
-/// Gives the lease back after something else went wrong; that error is the one to report.
-pub(crate) async fn release_after_failure<C: CheckpointStore>(keeper: &LeaseKeeper<C>, clock: &dyn Clock) {
-    if keeper.check().is_err() {
-        return;
-    }
-    if let Err(error) = release_at_the_end(keeper, clock).await {
-        tracing::warn!(%error, "the lease could not be released; it expires by itself");
-    }
-}
 
 /// When a tick began, and under which id.
 struct Tick {
@@ -173,7 +184,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
         let lease = session.lease.take().ok_or_else(gone)?;
         let cancellation = CancellationToken::new();
         let _cancelled_at_the_end = cancellation.clone().drop_guard();
-        let (batch, context) = self.parcel(&lease, tick, reading, cancellation);
+        let (batch, context) = self.parcel((&lease, &session.threads), tick, reading, cancellation);
         let span = tracing::debug_span!(
             telemetry::BATCH,
             batch_id = context.batch_id(),
@@ -207,7 +218,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
 
     fn parcel(
         &self,
-        lease: &HeldLease<C>,
+        (lease, threads): (&HeldLease<C>, &Threads),
         tick: &Tick,
         reading: Reading,
         cancellation: CancellationToken,
@@ -225,6 +236,7 @@ impl<S: Source, C: CheckpointStore, D: Delivery<C>> Turn<'_, S, C, D> {
             tick_started: tick.started,
             attempt: 1,
             cancellation,
+            threads: threads.clone(),
         };
         (self.core.batch(lease, reading, batch_id), PollContext::new(context))
     }

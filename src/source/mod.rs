@@ -162,7 +162,7 @@ pub enum Remaining {
     Nothing,
 }
 
-/// What a source answers: records in order, and whether more follow.
+/// What a source answers: records in order, and whether more follow. Without records, nothing follows.
 #[derive(Debug)]
 pub struct Fetch {
     records: Vec<RawRecord>,
@@ -174,6 +174,7 @@ impl Fetch {
     /// An answer.
     #[must_use]
     pub fn new(records: Vec<RawRecord>, remaining: Remaining) -> Self {
+        let remaining = if records.is_empty() { Remaining::Nothing } else { remaining };
         Self { records, remaining, skipped_nulls: None }
     }
 
