@@ -151,11 +151,10 @@ impl Definition {
 
 /// Names in order; one that could be taken for two is quoted.
 fn list(names: &[Box<str>]) -> String {
-    let name = |name: &Box<str>| match name.contains([',', '`']) {
-        true => format!("`{}`", name.replace('`', "``")),
-        false => name.to_string(),
+    let name = |name: &str| {
+        if name.contains([',', '`']) { format!("`{}`", name.replace('`', "``")) } else { name.to_owned() }
     };
-    names.iter().map(name).collect::<Vec<_>>().join(", ")
+    names.iter().map(|each| name(each)).collect::<Vec<_>>().join(", ")
 }
 
 /// The steps that table and query have in common.
