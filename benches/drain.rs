@@ -7,8 +7,9 @@
 
 mod common;
 
-use common::Shop;
+use common::{Order, Shop};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use highwater::Row;
 use tokio::runtime::Runtime;
 
 fn drain(criterion: &mut Criterion) {
@@ -23,10 +24,10 @@ fn drain(criterion: &mut Criterion) {
             bencher.to_async(&runtime).iter(|| common::raw_drain(&pool, size));
         });
         group.bench_function(BenchmarkId::new("dynamic rows", size), |bencher| {
-            bencher.to_async(&runtime).iter(|| common::drain_rows(&shop, &pool, size));
+            bencher.to_async(&runtime).iter(|| common::drain::<Row>(&shop, &pool, size));
         });
         group.bench_function(BenchmarkId::new("structs", size), |bencher| {
-            bencher.to_async(&runtime).iter(|| common::drain_structs(&shop, &pool, size));
+            bencher.to_async(&runtime).iter(|| common::drain::<Order>(&shop, &pool, size));
         });
     }
     group.finish();

@@ -9,7 +9,8 @@ mod common;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use common::Shop;
+use common::{Order, Shop};
+use highwater::Row;
 use tokio::runtime::Runtime;
 
 fn main() {
@@ -25,8 +26,8 @@ fn main() {
         let (mut raw, mut dynamic, mut typed) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=rounds {
             let one = timed(&runtime, rows, common::raw_drain(&pool, size));
-            let two = timed(&runtime, rows, common::drain_rows(&shop, &pool, size));
-            let three = timed(&runtime, rows, common::drain_structs(&shop, &pool, size));
+            let two = timed(&runtime, rows, common::drain::<Row>(&shop, &pool, size));
+            let three = timed(&runtime, rows, common::drain::<Order>(&shop, &pool, size));
             // The first round only warms the caches.
             if round > 0 {
                 raw.push(one.as_secs_f64());

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::TryStreamExt;
 use highwater::{
-    Batch, Database, Ending, Exact, Fetch, FetchRequest, Keyset, ObjectCheckpoints, Poller, Position, Row, Source,
+    Batch, Database, Ending, Exact, Fetch, FetchRequest, FromRow, Keyset, ObjectCheckpoints, Poller, Position, Source,
     Sqlite,
 };
 use serde::Deserialize;
@@ -127,8 +127,8 @@ fn source(pool: &SqlitePool) -> impl Source + use<> {
     Database::<Sqlite>::from_pool(pool.clone()).table("orders").columns(COLUMNS).cursor("updated_at").key(["id"])
 }
 
-/// The whole table as dynamic rows, local checkpoints with fsync included; returns the number of rows.
-pub async fn drain_rows(shop: &Shop, pool: &SqlitePool, batch_size: u32) -> u64 {
+/// The whole table as batches of `T`, local checkpoints with fsync included; returns the number of rows.
+pub async fn drain<T: FromRow>(shop: &Shop, pool: &SqlitePool, batch_size: u32) -> u64 {
     let seen = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&seen);
     let poller = Poller::builder("orders")
@@ -136,26 +136,7 @@ pub async fn drain_rows(shop: &Shop, pool: &SqlitePool, batch_size: u32) -> u64 
         .checkpoints(fresh_state(shop))
         .batch_size(batch_size)
         .max_batches_per_tick(u32::MAX)
-        .handler(async move |orders: Batch<Row>| {
-            counter.fetch_add(orders.len() as u64, Ordering::Relaxed);
-            std::hint::black_box(orders);
-            Ok(())
-        })
-        .build();
-    assert_eq!(poller.tick().await.unwrap().ending(), Ending::Drained);
-    seen.load(Ordering::Relaxed)
-}
-
-/// The whole table as structs, local checkpoints with fsync included; returns the number of rows.
-pub async fn drain_structs(shop: &Shop, pool: &SqlitePool, batch_size: u32) -> u64 {
-    let seen = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&seen);
-    let poller = Poller::builder("orders")
-        .source(source(pool))
-        .checkpoints(fresh_state(shop))
-        .batch_size(batch_size)
-        .max_batches_per_tick(u32::MAX)
-        .handler(async move |orders: Batch<Order>| {
+        .handler(async move |orders: Batch<T>| {
             counter.fetch_add(orders.len() as u64, Ordering::Relaxed);
             std::hint::black_box(orders);
             Ok(())
