@@ -325,13 +325,22 @@ Example: follow fewer rows from here on
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
 
     #[test]
     fn the_arguments_contradict_each_other_nowhere() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_the_librarys() {
+        let words =
+            "highwater tail --url sqlite::memory: --table t --cursor c --key id --checkpoints memory:// --name t";
+        let Command::Tail(args) = Cli::try_parse_from(words.split(' ')).unwrap().command else { panic!("no tail") };
+        let lease = highwater::LeaseSettings::default().lease_ttl();
+        assert_eq!((args.interval, args.batch_size, args.lease_ttl), (highwater::DEFAULT_INTERVAL, 100, lease));
     }
 
     #[test]
