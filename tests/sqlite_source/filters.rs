@@ -57,6 +57,19 @@ async fn queries_are_wrapped_as_one() {
     }
 }
 
+#[tokio::test]
+async fn a_lock_that_the_dialect_would_drop_is_refused() {
+    let db = &shop().await.db;
+    let mut select = Query::select().columns(["id", "version"]).from("orders").take();
+    select.lock(highwater::sea_query::LockType::Update);
+    let nested = Query::select().columns(["id", "version"]).from_subquery(select.clone(), "o").take();
+    for select in [select, nested] {
+        let error = db.query(select).cursor("version").key(["id"]).validate().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.message().contains("row locks"), "{error}");
+    }
+}
+
 /// A checkpoint is refused when these texts change: an upgrade that changes one must canonicalise it away.
 #[tokio::test]
 async fn the_canonical_texts_of_fingerprints_are_pinned() {
