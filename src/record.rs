@@ -103,7 +103,7 @@ impl RawRecord {
 }
 
 /// What all changes of one batch share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BatchInfo {
     pub(crate) source: Arc<SourceDescriptor>,
     pub(crate) stream_id: Box<str>,

@@ -24,16 +24,9 @@ impl RawBatch {
         &self.records
     }
 
-    /// The same batch for another attempt.
-    pub(crate) fn attempt(&self, attempt: u32) -> Self {
-        let info = BatchInfo {
-            source: Arc::clone(&self.info.source),
-            stream_id: self.info.stream_id.clone(),
-            batch_id: self.info.batch_id.clone(),
-            fetched_at: self.info.fetched_at,
-            attempt,
-        };
-        Self { records: self.records.clone(), info: Arc::new(info) }
+    /// The same batch, as another attempt has it.
+    pub(crate) fn for_attempt(self, attempt: u32) -> Self {
+        Self { info: Arc::new(BatchInfo { attempt, ..(*self.info).clone() }), ..self }
     }
 
     /// Turns every record into a change of `T`.

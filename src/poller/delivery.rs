@@ -10,7 +10,7 @@ use crate::checkpoint::{CheckpointStore, Commit, HeldLease};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::handler::{Handler, HandlerError, Invocation, PollContext, RawBatch};
-use crate::poller::settings::Settings;
+use crate::poller::settings::{OnPoison, Settings};
 use crate::poller::step::LeaseAfter;
 
 /// How a batch gets from rows to acknowledged: the poller's third slot.
@@ -87,24 +87,28 @@ async fn handle<H: Handler>(
     context: &PollContext,
     settings: &Settings,
 ) -> Result<(), Error> {
-    let mut delays = settings.handler_retry.delays();
-    let mut next_delay = delays.next();
     let mut attempt = 1;
-    let mut batch = Some(batch);
-    loop {
+    for delay in settings.handler_retry.delays() {
         // The batch is copied only while another attempt may need it.
-        let this = match (&batch, next_delay) {
-            (Some(kept), Some(_)) => kept.attempt(attempt),
-            _ => batch.take().map(|last| if attempt == 1 { last } else { last.attempt(attempt) }).expect("kept"),
-        };
-        let Err(error) = call(handler, this, &context.for_attempt(attempt)).await else { return Ok(()) };
-        let retriable = error.is_retriable() && batch.is_some();
+        let copy = batch.clone().for_attempt(attempt);
+        let Err(error) = call(handler, copy, &context.for_attempt(attempt)).await else { return Ok(()) };
+        let retriable = error.is_retriable();
         let error = error.into_error();
-        let Some(delay) = next_delay.filter(|_| retriable) else { return Err(error) };
+        if !retriable {
+            return give_up(error, settings.on_poison);
+        }
         tracing::warn!(attempt, ?delay, %error, "the handler is called again with the same batch");
         settings.clock.sleep(delay).await;
         attempt += 1;
-        next_delay = delays.next();
+    }
+    let last = call(handler, batch.for_attempt(attempt), &context.for_attempt(attempt)).await;
+    last.or_else(|error| give_up(error.into_error(), settings.on_poison))
+}
+
+/// What becomes of a batch that can't be handled.
+fn give_up(error: Error, on_poison: OnPoison) -> Result<(), Error> {
+    match on_poison {
+        OnPoison::Stop => Err(error),
     }
 }
 

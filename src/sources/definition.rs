@@ -82,7 +82,7 @@ impl Definition {
             Origin::Table { schema, name } => Relation::Table { schema: schema.clone(), name: name.clone() },
             Origin::Sql(sql) => Relation::Query(sql.operand(Part::Query, dialect)?),
             Origin::Select(select) => {
-                refuse_locks(select)?;
+                dialect.refuse_locks(select)?;
                 let (sql, values) = dialect.render(select)?;
                 Relation::Query(params::rendered(&sql, values, Part::Query, dialect)?)
             }
@@ -148,16 +148,6 @@ impl Definition {
             },
         }
     }
-}
-
-/// SQLite has no row locks, and its renderer would leave them out without a word. A statement's lock can't be asked
-/// for, only shown.
-fn refuse_locks(select: &SelectStatement) -> Result<(), Error> {
-    if format!("{select:?}").contains("lock: Some(LockClause") {
-        let sentence = "SQLite has no row locks; leave `.lock(..)` out of the statement";
-        return Err(Error::new(ErrorKind::Unsupported, sentence));
-    }
-    Ok(())
 }
 
 /// Names in order; one that could be taken for two is quoted.

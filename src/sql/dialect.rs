@@ -33,6 +33,21 @@ impl Dialect {
         Ok((sql, values))
     }
 
+    /// Refuses row locks where the dialect has none: its renderer would leave them out without a word. A statement's
+    /// lock can't be asked for, only shown.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`], with the mend.
+    pub(crate) fn refuse_locks(self, statement: &SelectStatement) -> Result<(), Error> {
+        let Self::Sqlite = self;
+        if format!("{statement:?}").contains("lock: Some(LockClause") {
+            let sentence = "SQLite has no row locks; leave `.lock(..)` out of the statement";
+            return Err(Error::new(ErrorKind::Unsupported, sentence));
+        }
+        Ok(())
+    }
+
     /// A value as a bind, or why the dialect has no one form for it.
     pub(crate) fn bind(self, value: &Value) -> Result<sea_query::Value, &'static str> {
         let Self::Sqlite = self;
