@@ -17,6 +17,26 @@ use crate::poller::step::{Ending, LeaseAfter};
 use crate::source::Source;
 
 /// A poller's long run; made by [`Poller::every`](crate::Poller::every), started by [`run`](Self::run).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use highwater::{Batch, Database, ObjectCheckpoints, Poller, Sqlite};
+/// use std::time::Duration;
+///
+/// let db = Database::<Sqlite>::connect("sqlite::memory:").await?;
+/// db.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)").await?;
+/// db.execute("INSERT INTO orders VALUES (1), (2)").await?;
+/// let poller = Poller::builder("orders")
+///     .source(db.table("orders").cursor("id").key(["id"]))
+///     .checkpoints(ObjectCheckpoints::memory())
+///     .handler(async |_: Batch| Ok(()))
+///     .build();
+///
+/// let signal = tokio::time::sleep(Duration::from_millis(50)); // or tokio::signal::ctrl_c()
+/// let run = poller.every(Duration::from_secs(60)).grace(Duration::from_secs(10)).with_graceful_shutdown(signal);
+/// assert_eq!(run.run().await?.rows(), 2);
+/// # Ok::<(), highwater::Error>(()) }).unwrap();
+/// ```
 #[must_use = "nothing runs until `.run().await`"]
 pub struct Every<'a, S, C, D, F = Pending<()>> {
     core: &'a Core<S, C>,

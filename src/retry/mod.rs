@@ -128,6 +128,20 @@ impl Retry {
 
     /// Runs `operation`, again after each transient error; it is given the number of the attempt, from 1.
     ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use highwater::{Error, ErrorKind, Retry, RetryPolicy, RetryStatus};
+    /// use std::time::Duration;
+    ///
+    /// let retry = Retry::new(RetryPolicy::new().initial_delay(Duration::from_millis(1)));
+    /// let attempts = retry.run(async |attempt| match attempt {
+    ///     3 => Ok(attempt),
+    ///     _ => Err(Error::new(ErrorKind::Connection, "not yet").with_retry_status(RetryStatus::Transient)),
+    /// });
+    /// assert_eq!(attempts.await?, 3);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     ///
     /// The last one.

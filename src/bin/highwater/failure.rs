@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use highwater::checkpoint::HeldBy;
 use highwater::{Error, ErrorKind};
 
@@ -70,14 +71,22 @@ fn one_line(text: &str) -> String {
     text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What clap has to say: help on stdout, anything wrong on stderr, where it may quote a URL that stands in the wrong
-/// place.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+/// What clap has to say: help on stdout, anything wrong on stderr.
+pub(crate) fn usage(error: clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
     }
-    eprint!("{}", without_passwords(&error.render().to_string()));
+    eprint!("{}", without_secrets(error));
     ExitCode::from(WRONG_ARGUMENTS)
+}
+
+/// clap quotes what it can't take: a parameter's value, or a URL that stands in the wrong place.
+fn without_secrets(mut error: clap::Error) -> String {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    if argument.starts_with("--param") {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
+    }
+    without_passwords(&error.render().to_string())
 }
 
 /// Hides what stands between the user's name and the last `@` of everything that looks like a URL, and all options.
@@ -107,7 +116,19 @@ fn without_passwords(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn a_parameter_without_a_name_is_not_quoted() {
+        let words = "highwater tail --url sqlite::memory: --table t --cursor c --key id --checkpoints memory:// --name t \
+                     --param s3cret";
+        let error = Cli::try_parse_from(words.split_whitespace()).unwrap_err();
+        let said = without_secrets(error);
+        assert!(!said.contains("s3cret") && said.contains("NAME=VALUE"), "{said}");
+    }
 
     #[test]
     fn passwords_in_misplaced_urls_are_hidden() {

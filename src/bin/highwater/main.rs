@@ -24,7 +24,7 @@ use crate::failure::Failure;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error),
+        Err(error) => return failure::usage(error),
     };
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
